@@ -1,0 +1,90 @@
+"""Neural networks in matrix form on any array library: NumPy, CuPy, PyTorch, JAX and others.
+
+The library follows the arrays it is given; every formula is written once, against the Array API standard.
+"""
+
+from xpnn.activations import (
+    ELU,
+    Activation,
+    LeakyReLU,
+    Linear,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Swish,
+    Tanh,
+)
+from xpnn.backends import Device, devices
+from xpnn.errors import (
+    ArrayError,
+    BackendError,
+    InputError,
+    ModelFileError,
+    TrainingDiverged,
+    TrainingInterrupted,
+    XpnnError,
+)
+from xpnn.initializers import (
+    GlorotNormal,
+    GlorotUniform,
+    HeNormal,
+    HeUniform,
+    Initializer,
+    LecunNormal,
+    Zeros,
+)
+from xpnn.layers import Dense, Layer
+from xpnn.losses import BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanSquaredError
+from xpnn.model import Model, load
+from xpnn.network import Sequential, mlp
+from xpnn.optimizers import SGD, Optimizer
+from xpnn.training.callbacks import Epoch
+from xpnn.training.fit import fit
+from xpnn.training.step import value_and_grad
+from xpnn.typing import Array
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ELU",
+    "SGD",
+    "Activation",
+    "Array",
+    "ArrayError",
+    "BackendError",
+    "BinaryCrossentropy",
+    "CategoricalCrossentropy",
+    "Dense",
+    "Device",
+    "Epoch",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "Initializer",
+    "InputError",
+    "Layer",
+    "LeakyReLU",
+    "LecunNormal",
+    "Linear",
+    "Loss",
+    "MeanSquaredError",
+    "Model",
+    "ModelFileError",
+    "Optimizer",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+    "Softmax",
+    "Swish",
+    "Tanh",
+    "TrainingDiverged",
+    "TrainingInterrupted",
+    "XpnnError",
+    "Zeros",
+    "devices",
+    "fit",
+    "load",
+    "mlp",
+    "value_and_grad",
+]

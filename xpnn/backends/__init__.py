@@ -1,0 +1,114 @@
+"""Array libraries: which are here, which can be used, and what each does in a way of its own."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import dataclass
+
+from xpnn import arrays
+from xpnn.backends.generic import Backend, first_line
+from xpnn.errors import BackendError
+from xpnn.registry import unknown
+from xpnn.typing import Array
+
+__all__ = ["KNOWN", "Backend", "Device", "devices", "first_line", "get", "get_if_usable", "of"]
+
+KNOWN = ("numpy", "cupy", "torch", "jax")
+"""The libraries with a file of their own here."""
+
+_generic: dict[str, Backend] = {}
+
+
+def _backend(name: str) -> Backend:
+    if name in KNOWN:
+        backend: Backend = importlib.import_module(f"xpnn.backends.{name}").BACKEND
+        return backend
+    return _generic.setdefault(name, Backend(name))
+
+
+def of(array: Array) -> Backend:
+    """The backend of an array's library: its own, or the generic one."""
+    return _backend(arrays.library(arrays.namespace(array=array)))
+
+
+def get(name: str, device: str | None = None) -> Backend:
+    """The backend of that name, found to be usable.
+
+    Parameters
+    ----------
+    name : str
+        ``numpy``, ``cupy``, ``torch``, ``jax``, or any other installed library that follows the Array API standard.
+    device : str, optional
+        The device to try: ``cpu``, ``cuda:0``, …; the library's default device if not given.
+
+    Raises
+    ------
+    BackendError
+        If it is unknown, not installed, or a small matrix product on it fails; says what to do.
+    """
+    backend = _backend(name) if isinstance(name, str) and name.isidentifier() else None
+    if backend is None or (name not in KNOWN and not backend.available()):
+        raise BackendError(unknown("backend", str(name), KNOWN))
+    reason = backend.probe(device)
+    if reason:
+        place = f" on device {device!r}" if device else ""
+        raise BackendError(
+            f"{name} cannot be used here{place}: {reason.rstrip('.')}. Run 'xpnn devices' to see what can."
+        )
+    return backend
+
+
+def get_if_usable(name: str) -> Backend | None:
+    """The backend of that name on its default device, or ``None``."""
+    backend = _backend(name)
+    return backend if backend.probe(None) is None else None
+
+
+@dataclass(frozen=True)
+class Device:
+    """One device of one array library, as `devices` found it.
+
+    Attributes
+    ----------
+    library, version, device : str
+        For example ``"torch"``, ``"2.13.0"``, ``"cuda:0"``; version and device are empty if not installed.
+    installed, usable : bool
+        Whether the library is there, and whether a small matrix product on the device came out right.
+    reason : str
+        Why it is not usable; empty if it is.
+    """
+
+    library: str
+    version: str
+    device: str
+    installed: bool
+    usable: bool
+    reason: str
+
+
+def devices() -> list[Device]:
+    """Every device of every known array library, tried with a small matrix product.
+
+    Imports each library that is installed. Besides NumPy, CuPy, PyTorch and JAX it lists other standard
+    libraries that the program has already imported and used with xpnn.
+
+    Returns
+    -------
+    list of Device
+    """
+    found = []
+    for name in (*KNOWN, *(n for n in _generic if n in sys.modules)):
+        backend = _backend(name)
+        if not backend.available():
+            found.append(Device(name, "", "", False, False, backend.probe(None) or ""))
+            continue
+        try:
+            version, names = backend.version(), backend.device_names()
+        except Exception as error:  # a broken installation is reported, whatever it raises
+            found.append(Device(name, "", "", True, False, first_line(error)))
+            continue
+        for device in names:
+            reason = backend.probe(device)
+            found.append(Device(name, version, device, True, reason is None, reason or ""))
+    return found

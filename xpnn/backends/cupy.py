@@ -1,0 +1,56 @@
+"""CuPy: CUDA GPUs."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from xpnn.backends.generic import Backend
+from xpnn.errors import BackendError
+from xpnn.typing import Array, HostArray
+
+
+class CuPy(Backend):
+    """CuPy arrays. Devices are ``cuda:0``, ``cuda:1``, …"""
+
+    install = "pip install 'xpnn[cuda13]' (CUDA 13 driver) or 'xpnn[cuda12]' (CUDA 12 driver)"
+
+    def device_names(self) -> list[str]:
+        """``cuda:0``, …; just ``cuda:0`` where no GPU is found, so that the probe can say why."""
+        import cupy
+
+        count = cupy.cuda.runtime.getDeviceCount() if cupy.cuda.is_available() else 1
+        return [f"cuda:{i}" for i in range(count)]
+
+    def device(self, name: str | None) -> Any:
+        """The ``cupy.cuda.Device``."""
+        import cupy
+
+        if name is None:
+            return None
+        number = "0" if name in ("cuda", "gpu") else name.removeprefix("cuda:")
+        if not number.isdecimal():
+            raise BackendError(f"cupy has no device {name!r}; it has: {', '.join(self.device_names())}.")
+        return cupy.cuda.Device(int(number))
+
+    def probe(self, name: str | None) -> str | None:
+        """As the generic probe, with the warnings of an import without a driver kept quiet."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return super().probe(name)
+
+    def to_host(self, array: Array) -> HostArray:
+        """A copy in NumPy."""
+        import cupy
+
+        host: HostArray = cupy.asnumpy(array)
+        return host
+
+    def synchronize(self, array: Array) -> None:
+        """Wait for the current stream."""
+        import cupy
+
+        cupy.cuda.get_current_stream().synchronize()
+
+
+BACKEND = CuPy("cupy")

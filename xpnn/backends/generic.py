@@ -1,0 +1,105 @@
+"""What xpnn asks of an array library beyond the standard's functions.
+
+`Backend` answers for any library that follows the Array API standard, eagerly and with plain expressions: it
+is the reference. The files beside this one override what their library does in a way of its own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar, cast
+
+import numpy as np
+
+from xpnn import arrays
+from xpnn.errors import BackendError
+from xpnn.optimizers import Rule
+from xpnn.typing import Array, HostArray, Namespace
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Backend:
+    """One array library.
+
+    Parameters
+    ----------
+    name : str
+        The name of its package, as ``import name`` has it.
+    """
+
+    install: ClassVar[str] = ""
+    """What to type to install the library."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def available(self) -> bool:
+        """Whether the library is installed; does not import it."""
+        return importlib.util.find_spec(self.name) is not None
+
+    def version(self) -> str:
+        """The library's version."""
+        return str(getattr(importlib.import_module(self.name), "__version__", "unknown"))
+
+    def namespace(self) -> Namespace:
+        """The library's namespace, as `xpnn.arrays.namespace` gives it for one of its arrays."""
+        return arrays.namespace(array=importlib.import_module(self.name).zeros(0))
+
+    def _devices(self) -> dict[str, Any]:
+        """The device objects by name."""
+        info = cast(Any, self.namespace()).__array_namespace_info__()
+        return {str(device): device for device in info.devices()}
+
+    def device_names(self) -> list[str]:
+        """The names of the devices to look at, best first; may raise if the library is broken."""
+        return list(self._devices())
+
+    def device(self, name: str | None) -> Any:
+        """The library's own device object for a name; ``None`` is the library's default device."""
+        if name is None:
+            return None
+        devices = self._devices()
+        if name not in devices:
+            raise BackendError(f"{self.name} has no device {name!r} here; it has: {', '.join(devices)}.")
+        return devices[name]
+
+    def probe(self, name: str | None) -> str | None:
+        """Multiply two small matrices on a device and read the result: ``None``, or why it failed."""
+        if not self.available():
+            return f"not installed: {self.install}" if self.install else "not installed"
+        try:
+            a = arrays.from_host(
+                np.eye(2), self.namespace(), dtype=self.namespace().float32, device=self.device(name)
+            )
+            product = self.to_host(a @ a)
+        except Exception as error:  # a library or driver may fail in any way; the reason is reported
+            return first_line(error)
+        return None if bool(np.all(product == np.eye(2))) else "a small matrix product came out wrong"
+
+    def detach(self, array: Array) -> Array:
+        """The array without any record for automatic differentiation."""
+        return array
+
+    def to_host(self, array: Array) -> HostArray:
+        """The array as a NumPy array."""
+        return np.from_dlpack(cast(Any, array), device="cpu")
+
+    def synchronize(self, array: Array) -> None:
+        """Wait until the array's device has done what it was asked to."""
+
+    def sweep(self, rule: Rule, vectors: tuple[Array, ...], constants: tuple[float, ...]) -> tuple[Array, ...]:
+        """Run an update rule over flat vectors: ``rule(*vectors, *constants)``."""
+        return rule(*vectors, *constants)
+
+    def compile(self, step: F) -> F:
+        """A faster function with the same results; the first argument is the state, given up by the caller."""
+        return step
+
+
+def first_line(error: BaseException) -> str:
+    """An error as one line: its class and the first line of its message."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

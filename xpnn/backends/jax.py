@@ -1,0 +1,57 @@
+"""JAX: XLA on CPU, GPU and TPU."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+
+from xpnn import arrays
+from xpnn.backends.generic import Backend, F
+from xpnn.errors import BackendError
+from xpnn.typing import Array, HostArray, Namespace
+
+
+class Jax(Backend):
+    """JAX arrays. Devices are ``cpu:0``, ``cuda:0``, …"""
+
+    install = "pip install 'xpnn[jax]', with a GPU 'jax[cuda13]'"
+
+    def namespace(self) -> Namespace:
+        """``jax.numpy``, which follows the standard."""
+        import jax.numpy as jnp
+
+        return arrays.namespace(array=jnp.zeros(0))
+
+    def _devices(self) -> dict[str, Any]:
+        """The default platform's devices, then the CPU's."""
+        import jax
+
+        return {str(device): device for device in [*jax.devices(), *jax.devices("cpu")]}
+
+    def device(self, name: str | None) -> Any:
+        """The ``jax.Device``; ``cpu`` or ``gpu`` is the first of its kind."""
+        if name is None:
+            return None
+        devices = self._devices()
+        for known, device in devices.items():
+            if name in (known, known.split(":")[0], device.platform):
+                return device
+        raise BackendError(f"jax has no device {name!r} here; it has: {', '.join(devices)}.")
+
+    def to_host(self, array: Array) -> HostArray:
+        """A view or copy in NumPy."""
+        return np.asarray(array)
+
+    def synchronize(self, array: Array) -> None:
+        """Wait until the array has been computed."""
+        cast(Any, array).block_until_ready()
+
+    def compile(self, step: F) -> F:
+        """``jax.jit`` with the state's buffers donated."""
+        import jax
+
+        return cast(F, jax.jit(step, donate_argnums=0))
+
+
+BACKEND = Jax("jax")

@@ -1,0 +1,63 @@
+"""PyTorch: CPU, CUDA, Apple and other devices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xpnn import arrays
+from xpnn.backends.generic import Backend, first_line
+from xpnn.errors import BackendError
+from xpnn.typing import Array, HostArray, Namespace
+
+
+class Torch(Backend):
+    """PyTorch tensors, without autograd. Devices are ``cpu``, ``cuda:0``, …, ``mps``."""
+
+    install = "pip install 'xpnn[torch]'"
+
+    def namespace(self) -> Namespace:
+        """array_api_compat's namespace for tensors."""
+        import torch
+
+        return arrays.namespace(array=torch.zeros(0, device="cpu"))
+
+    def device_names(self) -> list[str]:
+        """GPUs first, then ``cpu``."""
+        import torch
+
+        names = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+        if torch.backends.mps.is_available():
+            names.append("mps")
+        return [*names, "cpu"]
+
+    def device(self, name: str | None) -> Any:
+        """The ``torch.device``."""
+        import torch
+
+        if name is None:
+            return None
+        try:
+            return torch.device("cuda" if name == "gpu" else name)
+        except RuntimeError as error:
+            raise BackendError(f"torch has no device {name!r}: {first_line(error)}.") from error
+
+    def detach(self, array: Array) -> Array:
+        """The tensor cut off from autograd's graph, sharing its memory."""
+        detached: Array = array.detach()  # type: ignore[attr-defined]
+        return detached
+
+    def to_host(self, array: Array) -> HostArray:
+        """In NumPy; shares memory on the CPU."""
+        host: HostArray = array.detach().cpu().numpy()  # type: ignore[attr-defined]
+        return host
+
+    def synchronize(self, array: Array) -> None:
+        """Wait for the tensor's device."""
+        import torch
+
+        device = arrays.device(array)
+        if device.type != "cpu":
+            getattr(torch, device.type).synchronize()
+
+
+BACKEND = Torch("torch")

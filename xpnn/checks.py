@@ -1,0 +1,122 @@
+"""What fit, predict and evaluate accept: arrays checked once at the door, never inside a step."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from xpnn import arrays
+from xpnn.errors import InputError
+from xpnn.losses import CategoricalCrossentropy, Loss
+from xpnn.network import Sequential
+from xpnn.typing import Array, Namespace
+
+
+def features(X: Array, network: Sequential, xp: Namespace, *, dtype: Any, name: str = "X") -> Array:
+    """X as `dtype`, once it is found to be n ≥ 1 finite samples of the network's input shape.
+
+    Raises
+    ------
+    InputError
+        Saying the shape that was expected, or the row and column of the first NaN or infinite value.
+    """
+    _numeric(X, name, xp)
+    if tuple(X.shape[1:]) != network.input_shape:
+        wanted = ", ".join(map(str, network.input_shape))
+        raise InputError(
+            f"{name} must have shape (n, {wanted}), one row per sample, for this network; got {tuple(X.shape)}."
+        )
+    if X.shape[0] == 0:
+        raise InputError(f"{name} is empty: it has 0 rows; at least one sample is needed.")
+    if not xp.isdtype(X.dtype, "real floating"):
+        return cast(Array, xp.astype(X, dtype))
+    _finite(X, name, xp)
+    return X if X.dtype == dtype else cast(Array, xp.astype(X, dtype))
+
+
+def targets(y: Array, loss: Loss, n: int, k: int, xp: Namespace, *, dtype: Any, name: str = "y") -> Array:
+    """Y as the loss takes it: (n, k) in `dtype`, or integer labels (n,) for categorical cross-entropy.
+
+    A vector (n,) is taken as the column (n, 1) where the network has one output.
+
+    Raises
+    ------
+    InputError
+        If the shape is wrong, or a target is NaN, infinite, or outside the classes.
+    """
+    _numeric(y, name, xp)
+    categorical = isinstance(loss, CategoricalCrossentropy)
+    if categorical and tuple(y.shape) == (n,) and xp.isdtype(y.dtype, "integral"):
+        _within(y, 0, k - 1, f"the network has {k} outputs, so the classes are 0 to {k - 1}", name, xp)
+        return y
+    if tuple(y.shape) == (n,) and k == 1:
+        y = xp.reshape(y, (n, 1))
+    if tuple(y.shape) != (n, k):
+        also = f", or integer labels ({n},)" if categorical else f" or ({n},)" if k == 1 else ""
+        raise InputError(
+            f"{name} must have shape ({n}, {k}){also}, one row per row of X and one column per output; "
+            f"got {tuple(y.shape)}."
+        )
+    if not xp.isdtype(y.dtype, "real floating"):
+        y = xp.astype(y, dtype)
+    _finite(y, name, xp)
+    low, high = loss.targets
+    if (low, high) != Loss.targets:
+        _within(y, low, high, f"{type(loss).__name__} takes targets from {low:g} to {high:g}", name, xp)
+    if categorical:
+        wrong = xp.abs(xp.sum(y, axis=1) - 1.0) > 1e-3
+        if bool(xp.any(wrong)):
+            row = _first(wrong, xp)
+            raise InputError(f"{name} must be one-hot, each row summing to 1; row {row} does not.")
+    return y if y.dtype == dtype else cast(Array, xp.astype(y, dtype))
+
+
+def weights(w: Array | None, n: int, xp: Namespace, *, dtype: Any) -> Array | None:
+    """Sample weights as `dtype`, once they are found to be n numbers ≥ 0, not all 0.
+
+    Raises
+    ------
+    InputError
+        If they are not.
+    """
+    if w is None:
+        return None
+    _numeric(w, "sample_weight", xp)
+    if tuple(w.shape) != (n,):
+        raise InputError(f"sample_weight must have shape ({n},), one per row of X; got {tuple(w.shape)}.")
+    w = xp.astype(w, dtype)
+    _finite(w, "sample_weight", xp)
+    if bool(xp.any(w < 0)) or not bool(xp.any(w > 0)):
+        raise InputError("sample_weight must be >= 0 and not all 0.")
+    return w
+
+
+def _numeric(array: Array, name: str, xp: Namespace) -> None:
+    if not xp.isdtype(array.dtype, ("bool", "integral", "real floating")):
+        hint = ": number the classes 0, 1, … first (numpy.unique(y, return_inverse=True))" if name == "y" else ""
+        raise InputError(f"{name} must hold real numbers, got dtype {array.dtype}{hint}.")
+
+
+def _finite(array: Array, name: str, xp: Namespace) -> None:
+    finite = xp.isfinite(array)
+    if bool(xp.all(finite)):
+        return
+    first = _first(~finite, xp)
+    row, column = divmod(first, arrays.size(array) // array.shape[0])
+    where = f"row {row}, column {column}" if array.ndim > 1 else f"row {row}"
+    value = float(xp.reshape(array, (-1,))[first])
+    raise InputError(
+        f"{name} holds {value} at {where} (both counted from 0): remove such rows or fill them in first."
+    )
+
+
+def _within(y: Array, low: float, high: float, why: str, name: str, xp: Namespace) -> None:
+    outside = (y < low) | (y > high)
+    if bool(xp.any(outside)):
+        row, _ = divmod(_first(outside, xp), arrays.size(y) // y.shape[0])
+        value = float(xp.reshape(y, (-1,))[_first(outside, xp)])
+        raise InputError(f"{name} holds {value:g} at row {row} (counted from 0), but {why}.")
+
+
+def _first(mask: Array, xp: Namespace) -> int:
+    """The position of the first true element, in row-major order."""
+    return int(xp.argmax(xp.reshape(xp.astype(mask, xp.int8), (-1,))))

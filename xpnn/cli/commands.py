@@ -1,0 +1,111 @@
+"""The commands and their options; what they do is in the modules beside this one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+import xpnn as library
+from xpnn import activations, backends, losses, optimizers, tables, text
+from xpnn.cli import using
+from xpnn.cli.train import Options
+from xpnn.cli.train import train as run_training
+
+_FILE = click.Path(path_type=Path)
+
+
+def _numbers(context: click.Context, option: click.Parameter, value: str) -> list[int]:
+    try:
+        return [int(part) for part in value.split(",") if part.strip()]
+    except ValueError:
+        raise click.BadParameter(f"must be node counts such as 16,8, got {value!r}.") from None
+
+
+def _names(context: click.Context, option: click.Parameter, value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(library.__version__, prog_name="xpnn")
+def xpnn() -> None:
+    """Train neural networks on tables, and use them."""
+
+
+@xpnn.command()
+@click.argument("data", type=_FILE)
+@click.option("--target", "targets", multiple=True, required=True, metavar="COLUMN",
+              help="The column to predict; several times for several.")  # fmt: skip
+@click.option("--out", type=_FILE, required=True, metavar="MODEL.safetensors", help="Where to write the model.")
+@click.option("--hidden", default="32", show_default=True, callback=_numbers, metavar="NODES",
+              help="Nodes of the hidden layers, such as 16,8; an empty string for none.")  # fmt: skip
+@click.option("--activation", "activation", default="relu", show_default=True, callback=_names, metavar="NAME",
+              help=f"Of the hidden layers; one for all or one each. {', '.join(activations.NAMES)}.")  # fmt: skip
+@click.option("--task", type=click.Choice(["auto", *tables.TASKS]), default="auto", show_default=True,
+              help="What to predict; by default the target column decides.")  # fmt: skip
+@click.option("--loss", metavar="NAME", help=f"By default the task decides. {', '.join(losses.NAMES)}.")
+@click.option("--optimizer", default="sgd", show_default=True, metavar="NAME",
+              help=f"One of: {', '.join(optimizers.NAMES)}.")  # fmt: skip
+@click.option("--learning-rate", type=float, metavar="RATE",
+              help="Step size. By default 0.1, or a tenth of that, and so on, if the loss diverges.")  # fmt: skip
+@click.option("--epochs", type=int, default=100, show_default=True, help="Passes over the training rows at most.")
+@click.option("--batch-size", type=int, default=32, show_default=True, help="Rows per step; 0 for all of them.")
+@click.option("--tol", type=float, help="Stop when the loss is at or under this.")
+@click.option("--validation", type=float, default=0.2, show_default=True, metavar="SHARE",
+              help="Share of the rows to hold out and score on; 0 for none.")  # fmt: skip
+@click.option("--ignore", multiple=True, metavar="COLUMN", help="A column to leave out, such as a row number.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Decides weights, row order and split.")
+@click.option("--backend", type=click.Choice(["auto", *backends.KNOWN]), default="auto", show_default=True,
+              help="Array library to train with; auto takes the fastest usable one.")  # fmt: skip
+@click.option("--device", metavar="NAME", help="Device of that library, such as cpu or cuda:0.")
+@click.option("--quiet", is_flag=True, help="Print errors only.")
+def train(**options: Any) -> int:
+    """Train a network on a CSV or Parquet file and write it to a model file.
+
+    Numeric columns are standardised and text columns one-hot encoded; the model file keeps how, so that predict
+    takes the raw columns in any order.
+    """
+    return run_training(Options(**options))
+
+
+def _given_model(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.argument("model", type=_FILE)(command)
+
+
+@xpnn.command()
+@_given_model
+@click.argument("data", type=_FILE)
+@click.option(
+    "--out", type=_FILE, metavar="PREDICTIONS.csv", help="Where to write them; by default they are printed."
+)
+@click.option("--probabilities", is_flag=True, help="Add a column with the probability of each class or label.")
+def predict(model: Path, data: Path, out: Path | None, probabilities: bool) -> None:
+    """Predict the target for each row of a CSV or Parquet file."""
+    using.predict(model, data, out, probabilities=probabilities)
+
+
+@xpnn.command()
+@_given_model
+@click.argument("data", type=_FILE)
+def evaluate(model: Path, data: Path) -> None:
+    """Score a model on rows whose target is known."""
+    using.evaluate(model, data)
+
+
+@xpnn.command()
+@_given_model
+def summary(model: Path) -> None:
+    """Show what is in a model file: the network, its columns, how it was trained."""
+    using.summary(model)
+
+
+@xpnn.command()
+def devices() -> None:
+    """List the array libraries and their devices, and try each."""
+    rows = [("library", "version", "device", "usable", "")]
+    for found in library.devices():
+        usable = "yes" if found.usable else "no"
+        rows.append((found.library, found.version or "-", found.device or "-", usable, found.reason))
+    click.echo(text.columns(rows))

@@ -1,0 +1,262 @@
+"""``xpnn train``: from a table to a model file."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xpnn import arrays, backends, losses, optimizers, random, tables, text
+from xpnn.cli.using import refuse_to_overwrite, score
+from xpnn.errors import InputError, TrainingDiverged, TrainingInterrupted
+from xpnn.files import tensors
+from xpnn.losses import CategoricalCrossentropy, Loss
+from xpnn.model import Model
+from xpnn.network import Sequential, mlp
+from xpnn.tables import Schema
+from xpnn.training.fastest import Choice, choose
+from xpnn.training.fit import fit
+from xpnn.training.progress import Progress
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_OUTPUT = {"binary": "sigmoid", "multilabel": "sigmoid", "multiclass": "softmax", "regression": "linear"}
+_RATES = (0.1, 0.01, 0.001, 0.0001)  # tried in this order until the loss stays finite, unless one is asked for
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of the command, by their names there."""
+
+    data: Path
+    targets: tuple[str, ...]
+    out: Path
+    hidden: list[int]
+    activation: list[str]
+    task: str
+    loss: str | None
+    optimizer: str
+    learning_rate: float | None
+    epochs: int
+    batch_size: int
+    tol: float | None
+    validation: float
+    ignore: tuple[str, ...]
+    seed: int
+    backend: str
+    device: str | None
+    quiet: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """The options that shape the model, for its file."""
+        return {k: v for k, v in dataclasses.asdict(self).items() if k not in ("data", "out", "quiet")}
+
+
+@dataclass(frozen=True)
+class _Data:
+    """The rows to train on, and those to score on, as host arrays."""
+
+    x: NDArray[np.float32]
+    y: NDArray[Any]
+    x_check: NDArray[np.float32]
+    y_check: NDArray[Any]
+    schema: Schema
+
+
+def train(options: Options) -> int:
+    """Train and write the model; the exit code is 0, or 130 after Ctrl-C."""
+    refuse_to_overwrite(options.out, data=options.data)
+    tensors.check_writable(options.out)
+    data = _read(options)
+    network, loss = _network(options, data.schema), _loss(options, data.schema)
+    rates = _RATES if options.learning_rate is None else (options.learning_rate,)
+    optimizer = _optimizer(options, rates[0])
+    choice = _choose(options, network, loss, optimizer, data)
+    if not options.quiet:
+        print(_plan(options, data, network, choice), flush=True)
+    try:
+        model = _fit_at(rates, options, network, loss, choice, data)
+    except TrainingInterrupted as stop:
+        if stop.epoch == 0:
+            print("xpnn: interrupted in the first epoch; nothing was saved", file=sys.stderr)
+            return 130
+        _save(stop.model, options, data.schema)
+        print(f"xpnn: interrupted; {options.out} holds the model as of epoch {stop.epoch}", file=sys.stderr)
+        return 130
+    except TrainingDiverged as stop:
+        epochs = len(stop.model.history["loss"])
+        kept = "nothing was saved"
+        if epochs:
+            _save(stop.model, options, data.schema)
+            kept = f"{options.out} holds the last good model, that of epoch {epochs}"
+        raise InputError(
+            f"the loss became NaN or infinite in epoch {stop.epoch}; {kept}. Use a smaller --learning-rate."
+        ) from stop
+    model = _save(model, options, data.schema)
+    if not options.quiet:
+        print(_outcome(model, options, data))
+    return 0
+
+
+def _read(options: Options) -> _Data:
+    if not 0 <= options.validation < 1:
+        raise InputError(f"--validation must be at least 0 and under 1, got {options.validation}.")
+    table = tables.read(options.data)
+    for name in options.targets:
+        if name not in table.columns:
+            raise InputError(f"{options.data}: {tables.no_column(name, table.columns)}")
+    if len(set(options.targets)) < len(options.targets):
+        raise InputError(f"--target names a column twice: {', '.join(options.targets)}.")
+    if table.height < 2:
+        raise InputError(f"{options.data} has 1 row: at least 2 are needed to learn from a table.")
+    targets = list(options.targets)
+    task = tables.infer_task(table, targets) if options.task == "auto" else options.task
+    whole = tables.make_schema(table, table, targets, task, options.ignore)
+    y = whole.outputs(table)
+    rows, held = tables.split(
+        y.reshape(len(y), -1)[:, 0],
+        options.validation,
+        random.generator(options.seed, "split"),
+        classes=task in ("binary", "multiclass"),
+    )
+    if options.validation and not len(held):
+        raise InputError(f"--validation {options.validation} of {table.height} rows is no row: use more, or 0.")
+    part, check = table[rows], table[held]
+    schema = tables.make_schema(table, part, targets, task, options.ignore)
+    x = schema.features(part)[0]
+    x_check = schema.features(check)[0] if len(held) else x[:0]
+    y_check = schema.outputs(check) if len(held) else y[:0]
+    return _Data(x, schema.outputs(part), x_check, y_check, schema)
+
+
+def _network(options: Options, schema: Schema) -> Sequential:
+    sizes = [schema.n_features, *options.hidden, schema.n_outputs]
+    each = options.activation * len(options.hidden) if len(options.activation) == 1 else options.activation
+    if len(each) != len(options.hidden):
+        raise InputError(
+            f"--activation gives {len(each)} for the {len(options.hidden)} hidden layers of --hidden: "
+            "give one, or one each."
+        )
+    return mlp(sizes, hidden=each, output=_OUTPUT[schema.task])
+
+
+def _loss(options: Options, schema: Schema) -> Loss:
+    usual = {"multiclass": "categorical_crossentropy", "regression": "mse"}.get(schema.task, "binary_crossentropy")
+    loss = losses.get(options.loss or usual)
+    if isinstance(loss, CategoricalCrossentropy) and schema.task != "multiclass":
+        raise InputError(f"--loss {options.loss} needs several classes, but the task is {schema.task}: use {usual}.")
+    return loss
+
+
+def _optimizer(options: Options, rate: float) -> optimizers.Optimizer:
+    return dataclasses.replace(optimizers.get(options.optimizer), learning_rate=rate)  # type: ignore[call-arg]
+
+
+def _choose(
+    options: Options, network: Sequential, loss: Loss, optimizer: optimizers.Optimizer, data: _Data
+) -> Choice:
+    if options.backend != "auto" or options.device:
+        name = "numpy" if options.backend == "auto" else options.backend
+        backend = backends.get(name, options.device)
+        return Choice(name, options.device or backend.device_names()[0], "as asked")
+    size = min(options.batch_size or len(data.x), len(data.x))
+    steps = options.epochs * math.ceil(len(data.x) / size)
+    y = _targets(data.y, loss, data.schema)
+    return choose(network, loss, optimizer, data.x[:size], y[:size], steps=steps)
+
+
+def _fit_at(
+    rates: tuple[float, ...], options: Options, network: Sequential, loss: Loss, choice: Choice, data: _Data
+) -> Model:
+    """Train with the first learning rate under which the loss stays finite; the last one's error is raised."""
+    backend = backends.get(choice.backend, choice.device)
+    xp, device = backend.namespace(), backend.device(choice.device)
+
+    def there(host: NDArray[Any]) -> Any:
+        return arrays.from_host(host, xp, device=device)
+
+    x, y = there(data.x), there(_targets(data.y, loss, data.schema))
+    check = None
+    if len(data.x_check):
+        check = there(data.x_check), there(_targets(data.y_check, loss, data.schema))
+    for rate in rates:
+        try:
+            shown = None if options.quiet else Progress()
+            with shown or _Nothing():
+                return fit(
+                    network,
+                    x,
+                    y,
+                    loss=loss,
+                    optimizer=_optimizer(options, rate),
+                    epochs=options.epochs,
+                    batch_size=options.batch_size or None,
+                    tol=options.tol,
+                    seed=options.seed,
+                    validation_data=check,
+                    labels=data.schema.classes,
+                    callbacks=[shown] if shown else [],
+                )
+        except TrainingDiverged:
+            if rate == rates[-1]:
+                raise
+            if not options.quiet:
+                print(f"the loss diverged with learning rate {rate:g}; trying a tenth of it", flush=True)
+    raise AssertionError("the last rate returns or raises")
+
+
+class _Nothing:
+    def __enter__(self) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
+
+
+def _targets(y: NDArray[Any], loss: Loss, schema: Schema) -> NDArray[Any]:
+    """Class numbers as they are for categorical cross-entropy, as one-hot rows for any other loss."""
+    if schema.task != "multiclass" or isinstance(loss, CategoricalCrossentropy):
+        return y
+    return np.eye(schema.n_outputs, dtype=np.float32)[y]
+
+
+def _save(model: Model, options: Options, schema: Schema) -> Model:
+    metadata = {"table": schema.to_json(), "options": options.to_json()}
+    model = dataclasses.replace(model.to("numpy"), metadata=metadata)
+    model.save(options.out)
+    return model
+
+
+def _plan(options: Options, data: _Data, network: Sequential, choice: Choice) -> str:
+    schema = data.schema
+    n = len(schema.classes or schema.targets)
+    what = f"{n} {'classes' if schema.classes else 'targets' if n > 1 else 'target'}"
+    rows = [
+        (
+            "data",
+            f"{len(data.x):,} rows to train on, {len(data.x_check):,} to validate; {schema.n_features} features",
+        ),
+        (
+            "task",
+            f"{schema.task}, {what}" + (" (from the target column; --task to change)" * (options.task == "auto")),
+        ),
+        ("network", f"{network.name}, {network.n_parameters:,} parameters"),
+        ("backend", f"{choice.backend} on {choice.device} ({choice.reason})"),
+        *(("not used", f"column {name!r}: {why}") for name, why in schema.ignored.items()),
+    ]
+    return text.columns(rows)
+
+
+def _outcome(model: Model, options: Options, data: _Data) -> str:
+    epochs = len(model.history["loss"])
+    ended = {"tol": " (the loss is at or under --tol)"}.get(model.stopped, "")
+    rows = [("trained", f"{epochs} epochs{ended}, loss {model.history['loss'][-1]:.4g}")]
+    if len(data.x_check):
+        y = _targets(data.y_check, model.loss, data.schema)
+        figures = ", ".join(f"{name} {value}" for name, value in score(model, data.schema, data.x_check, y))
+        rows.append(("validation", f"{figures} ({len(y):,} rows)"))
+    rows.append(("model", str(options.out)))
+    return text.columns(rows)

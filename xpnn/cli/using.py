@@ -1,0 +1,127 @@
+"""Using a model file: predict, evaluate, summary."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xpnn import metrics, tables, text
+from xpnn.arrays import namespace
+from xpnn.errors import InputError, ModelFileError
+from xpnn.files import atomic
+from xpnn.model import Model, load
+from xpnn.tables import Schema
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def predict(model: Path, data: Path, out: Path | None, *, probabilities: bool) -> None:
+    """Predict each row of a table; print the predictions as CSV or write them to a file."""
+    network, schema = load_with_schema(model)
+    if probabilities and schema.task == "regression":
+        raise InputError("--probabilities is for classes; this model predicts numbers (regression).")
+    if out is not None:
+        refuse_to_overwrite(out, data=data, model=model)
+        try:
+            atomic.check_writable(out)
+        except OSError as error:
+            raise ModelFileError(f"cannot write {out}: {error.strerror or error}.") from error
+    x, notes = schema.features(tables.read(data))
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    csv = schema.predictions(_output(network, x), probabilities=probabilities).write_csv()
+    if out is None:
+        sys.stdout.write(csv)
+        return
+    try:
+        atomic.write(out, csv.encode())
+    except OSError as error:
+        raise ModelFileError(f"cannot write {out}: {error.strerror or error}.") from error
+    print(f"wrote {len(x):,} predictions to {out}", file=sys.stderr)
+
+
+def evaluate(model: Path, data: Path) -> None:
+    """Print how well a model does on a table that has the target columns."""
+    network, schema = load_with_schema(model)
+    table = tables.read(data)
+    y = schema.outputs(table)
+    x, notes = schema.features(table)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(text.columns([("rows", f"{len(x):,}"), *score(network, schema, x, y)]))
+
+
+def summary(model: Path) -> None:
+    """Print what is in a model file."""
+    loaded = load(model)
+    print(loaded)
+    schema = _schema(loaded)
+    rows = [("loss", type(loaded.loss).__name__)]
+    if losses := loaded.history.get("loss"):
+        early = "" if loaded.stopped == "epochs" else f", stopped: {loaded.stopped}"
+        rows.append(("trained", f"{len(losses)} epochs, loss from {losses[0]:.4g} to {losses[-1]:.4g}{early}"))
+    if schema is not None:
+        rows.append(("task", schema.task + (f": {_joined(schema.classes)}" if schema.classes else "")))
+        rows.append(("target" + "s" * (len(schema.targets) > 1), _joined(schema.targets)))
+        rows += [(kind, _joined(names)) for kind, names in _columns(schema) if names]
+    print(text.columns(rows))
+
+
+def load_with_schema(path: Path) -> tuple[Model, Schema]:
+    """A model that ``xpnn train`` wrote, on NumPy, and what its columns mean."""
+    model = load(path)
+    schema = _schema(model)
+    if schema is None:
+        raise ModelFileError(
+            f"{path} does not say which columns its features are (it was saved from Python): "
+            "use xpnn.load and Model.predict with an array."
+        )
+    return model, schema
+
+
+def score(model: Model, schema: Schema, x: NDArray[np.float32], y: NDArray[np.generic]) -> list[tuple[str, str]]:
+    """What `evaluate` prints, as rows of name and value; errors are in the units of the table."""
+    scores = model.evaluate(x, y)
+    if schema.task != "regression":
+        return [("accuracy", f"{scores['accuracy']:.2%}"), ("loss", f"{scores['loss']:.4g}")]
+    truth, guess = schema.in_units(y), schema.in_units(_output(model, x))
+    rmse = float(np.sqrt(np.mean((guess - truth) ** 2)))
+    mae = float(metrics.mean_absolute_error(guess, truth, xp=namespace(guess=guess)))
+    return [
+        ("R²", f"{scores['r2']:.4f}"),
+        ("root mean squared error", f"{rmse:.6g}"),
+        ("mean absolute error", f"{mae:.6g}"),
+    ]
+
+
+def refuse_to_overwrite(out: Path, **inputs: Path) -> None:
+    """Raise `InputError` if the output would replace one of the inputs."""
+    for name, path in inputs.items():
+        if path.exists() and out.exists() and path.samefile(out):
+            raise InputError(f"--out {out} is the {name} file itself: choose another name.")
+
+
+def _schema(model: Model) -> Schema | None:
+    described = model.metadata.get("table")
+    return None if described is None else tables.from_json(described)
+
+
+def _output(model: Model, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(model.predict(x))
+
+
+def _columns(schema: Schema) -> list[tuple[str, list[str]]]:
+    return [
+        ("numeric columns", list(schema.numeric)),
+        ("text columns", [f"{name} ({len(values)} values)" for name, values in schema.text.items()]),
+        ("columns not used", [f"{name} ({why})" for name, why in schema.ignored.items()]),
+    ]
+
+
+def _joined(names: object, most: int = 10) -> str:
+    names = list(map(str, names))  # type: ignore[call-overload]
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,0 +1,62 @@
+"""What xpnn raises: each error says what was wrong, where, what was expected, and the fix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xpnn.model import Model
+
+
+class XpnnError(Exception):
+    """Base of every error that xpnn raises about what it was given."""
+
+
+class InputError(XpnnError, ValueError):
+    """A value that cannot be used: a shape, a label, a name, a hyperparameter, a column."""
+
+
+class ArrayError(XpnnError, TypeError):
+    """Not an array, or arrays of two libraries or devices in one call."""
+
+
+class BackendError(XpnnError, RuntimeError):
+    """An array library or device that was asked for and cannot be used here."""
+
+
+class ModelFileError(XpnnError, ValueError):
+    """A model file that is missing, broken, foreign, or cannot be written."""
+
+
+class TrainingDiverged(XpnnError, ArithmeticError):  # noqa: N818  (what happened, not what kind of class it is)
+    """The loss became NaN or infinite.
+
+    Attributes
+    ----------
+    model : Model
+        The model with the last parameters whose loss was finite.
+    epoch : int
+        The epoch in which the loss stopped being finite, counted from 1.
+    """
+
+    def __init__(self, message: str, *, model: Model, epoch: int) -> None:
+        super().__init__(message)
+        self.model = model
+        self.epoch = epoch
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """Ctrl-C during training; nothing is lost.
+
+    Attributes
+    ----------
+    model : Model
+        The model as of the last finished epoch.
+    epoch : int
+        That epoch's number, counted from 1; 0 if none was finished.
+    """
+
+    def __init__(self, message: str, *, model: Model, epoch: int) -> None:
+        super().__init__(message)
+        self.model = model
+        self.epoch = epoch

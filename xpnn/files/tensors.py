@@ -1,0 +1,99 @@
+"""A model file: arrays by name and one JSON header, in the safetensors format.
+
+The header lies in the format's metadata under the key ``xpnn``; it holds a SHA-256 of the arrays, because
+the format itself does not notice a flipped bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from xpnn.errors import ModelFileError
+from xpnn.files import atomic
+from xpnn.typing import HostArray
+
+VERSION = 1
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise `ModelFileError` now if `write` could not write here later.
+
+    Raises
+    ------
+    ModelFileError
+        Saying why.
+    """
+    try:
+        atomic.check_writable(path)
+    except OSError as error:
+        raise ModelFileError(f"cannot write {path}: {_reason(error)}.") from error
+
+
+def write(path: str | os.PathLike[str], tensors: Mapping[str, HostArray], header: Mapping[str, Any]) -> None:
+    """Write a model file whole or not at all.
+
+    Raises
+    ------
+    ModelFileError
+        If it cannot be written.
+    """
+    from safetensors.numpy import save
+
+    # strided arrays would be saved wrong without a word
+    tensors = {name: np.require(tensor, requirements="C") for name, tensor in tensors.items()}
+    text = json.dumps({**header, "version": VERSION, "sha256": _digest(tensors)}, ensure_ascii=False)
+    try:
+        atomic.write(path, save(dict(tensors), {"xpnn": text}))
+    except OSError as error:
+        raise ModelFileError(f"cannot write {path}: {_reason(error)}.") from error
+
+
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, HostArray], dict[str, Any]]:
+    """The arrays and the header of a model file.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, broken, changed since it was written, or not one of xpnn's.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with open(path, "rb"):  # noqa: PTH123  (says which of missing, folder or forbidden it is)
+            pass
+        with safe_open(path, framework="np") as file:
+            text = (file.metadata() or {}).get("xpnn")
+            if text is None:
+                raise ModelFileError(f"{path} is a safetensors file, but not one that xpnn wrote.")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header = json.loads(text)
+        version, digest = int(header["version"]), header["sha256"]
+    except ModelFileError:
+        raise
+    except OSError as error:
+        raise ModelFileError(f"cannot read {path}: {_reason(error)}.") from error
+    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError, MemoryError) as error:
+        raise ModelFileError(f"{path} is not a model file of xpnn, or it is broken: {error}.") from error
+    if version > VERSION:
+        raise ModelFileError(f"{path} has format {version}; this xpnn reads up to {VERSION}: install a newer xpnn.")
+    if digest != _digest(tensors):
+        raise ModelFileError(f"{path} is damaged: its numbers are not the ones that were saved.")
+    return tensors, header
+
+
+def _digest(tensors: Mapping[str, HostArray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].tobytes())
+    return digest.hexdigest()
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).rstrip(".")

@@ -1,0 +1,61 @@
+"""What every layer is: a description with shapes, initial values, a forward and a backward pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from xpnn.registry import Registry
+from xpnn.typing import Array, HostArray, Namespace
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+Shape = tuple[int, ...]
+Parameters = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a pass knows besides the parameters and the data.
+
+    Attributes
+    ----------
+    xp : namespace
+        The namespace of the arrays, looked up once per pass.
+    training : bool
+        Whether the pass is one of training.
+    """
+
+    xp: Namespace
+    training: bool = False
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Base of the layers: a frozen dataclass of hyperparameters. Shapes are per sample, without n."""
+
+    def parameter_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        """Name and shape of each parameter, in the order in which they lie in the flat vector."""
+        raise NotImplementedError
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """The shape of one sample of the output."""
+        raise NotImplementedError
+
+    def init(self, input_shape: Shape, rng: Generator) -> dict[str, HostArray]:
+        """Initial parameters, on the host, in float64."""
+        raise NotImplementedError
+
+    def forward(self, params: Parameters, x: Array, ctx: Context) -> tuple[Array, Any]:
+        """``(y, cache)``: the output for the batch x, and what backward needs."""
+        raise NotImplementedError
+
+    def backward(
+        self, params: Parameters, cache: Any, dy: Array, ctx: Context, *, input_gradient: bool = True
+    ) -> tuple[Array | None, Parameters]:
+        """``(dx, gradients)`` from the gradient dy at the output; dx is ``None`` if it is not asked for."""
+        raise NotImplementedError
+
+
+registry = Registry("layer", Layer)

@@ -1,0 +1,311 @@
+"""A trained network: description, parameters and labels together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import numpy as np
+
+from xpnn import arrays, backends, checks, losses, metrics, registry
+from xpnn.activations import Linear, Softmax
+from xpnn.errors import BackendError, InputError, ModelFileError
+from xpnn.files import tensors
+from xpnn.losses import BinaryCrossentropy, CategoricalCrossentropy, Loss
+from xpnn.network import Sequential
+from xpnn.training import step
+from xpnn.typing import Array, HostArray, Namespace
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network and its parameters, as `fit` returns and `load` reads them.
+
+    It lives where its parameters live: it takes arrays of that library on that device, and answers with such.
+
+    Attributes
+    ----------
+    network : Sequential
+    params : array, shape (P,)
+        All weights and biases; ``network.unflatten(params)`` shows them as matrices.
+    loss : Loss
+        What it was trained to minimise.
+    history : mapping of str to list of float
+        Per epoch the ``"loss"`` over the training data, as met while training, and the ``"validation_loss"`` if
+        there was validation data.
+    labels : sequence, optional
+        The names of the classes 0, 1, …, or of the outputs if several labels are predicted at once.
+    stopped : str
+        Why training ended: ``"epochs"``, ``"tol"``, ``"callback"``, or how it was cut short.
+    metadata : mapping
+        Anything else that belongs in the model file, as JSON.
+    """
+
+    network: Sequential
+    params: Array
+    loss: Loss
+    history: Mapping[str, list[float]] = field(default_factory=dict)
+    labels: Sequence[Any] | None = None
+    stopped: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        xp = arrays.namespace(params=self.params)
+        return (
+            f"Model({self.network.name}, {self.network.n_parameters:,} parameters, {type(self.loss).__name__}, "
+            f"{arrays.library(xp)} {self.params.dtype} on {arrays.device(self.params)})"
+        )
+
+    def __str__(self) -> str:
+        return str(self.network)
+
+    def summary(self) -> None:
+        """Print, per layer, the shapes of W, b, Z and A and the number of parameters."""
+        self.network.summary()
+
+    def predict(self, X: Array) -> Array:
+        """Ŷ for new data: probabilities after sigmoid or softmax, numbers after a linear output.
+
+        Parameters
+        ----------
+        X : array, shape (n, d)
+            Of the model's library and device; converted to the model's dtype if it has another.
+
+        Returns
+        -------
+        array, shape (n, k)
+
+        Raises
+        ------
+        InputError
+            If X is empty, has another number of features, or holds a NaN or infinite value.
+        ArrayError
+            If X belongs to another library or device than the model.
+        """
+        xp = self._namespace(X=X)
+        return self._forward(X, xp)
+
+    def predict_labels(self, X: Array) -> Any:
+        """The predicted classes.
+
+        Parameters
+        ----------
+        X : array, shape (n, d)
+
+        Returns
+        -------
+        array
+            Softmax: the number of the class with the largest probability, (n,). One sigmoid output: 1 where
+            Ŷ ≥ 1/2, else 0, (n,). Several sigmoid outputs: the same for each, (n, k). If the model has `labels`
+            and the classes exclude each other, a NumPy array of the classes' names instead, (n,).
+
+        Raises
+        ------
+        InputError
+            As `predict`; also if the output is neither softmax nor sigmoid.
+        """
+        xp = self._namespace(X=X)
+        output = self._forward(X, xp)
+        if isinstance(self.network.output_activation, Softmax):
+            indices = xp.argmax(output, axis=1)
+        elif self.network.output_activation.bounds == (0.0, 1.0):
+            indices = xp.astype(output >= 0.5, xp.int32)
+            if output.shape[1] > 1:
+                return indices
+            indices = indices[:, 0]
+        else:
+            raise InputError(
+                f"predict_labels needs a softmax or sigmoid output, this network's is "
+                f"{self.network.output_activation!r}: use predict."
+            )
+        if self.labels is None:
+            return indices
+        return np.asarray(self.labels)[backends.of(X).to_host(indices)]
+
+    def evaluate(self, X: Array, y: Array, sample_weight: Array | None = None) -> dict[str, float]:
+        """How well the model does on data.
+
+        Parameters
+        ----------
+        X : array, shape (n, d)
+        y : array
+            Targets as `fit` takes them.
+        sample_weight : array, shape (n,), optional
+            Weights of the loss; the other figures are unweighted.
+
+        Returns
+        -------
+        dict of str to float
+            ``"loss"``, and for classification ``"accuracy"``, for regression ``"r2"`` and
+            ``"mean_absolute_error"``.
+
+        Raises
+        ------
+        InputError, ArrayError
+            As `fit`.
+        """
+        xp = self._namespace(X=X, y=y, sample_weight=sample_weight)
+        backend, dtype = backends.of(X), self.params.dtype
+        n, k = X.shape[0], self.network.shapes[-1][0]
+        X = checks.features(backend.detach(X), self.network, xp, dtype=dtype)
+        y = checks.targets(backend.detach(y), self.loss, n, k, xp, dtype=dtype)
+        w = checks.weights(sample_weight, n, xp, dtype=dtype)
+        scores = {"loss": float(step.value(self.network, self.loss)(self.params, X, y, w))}
+        prediction = self.network.forward(self.params, X)
+        if isinstance(self.loss, CategoricalCrossentropy):
+            scores["accuracy"] = float(metrics.categorical_accuracy(prediction, y, xp=xp))
+        elif isinstance(self.loss, BinaryCrossentropy):
+            scores["accuracy"] = float(metrics.binary_accuracy(prediction, y, xp=xp))
+        elif isinstance(self.network.output_activation, Linear):
+            scores["r2"] = float(metrics.r2(prediction, y, xp=xp))
+            scores["mean_absolute_error"] = float(metrics.mean_absolute_error(prediction, y, xp=xp))
+        return scores
+
+    def to(
+        self,
+        backend: str | None = None,
+        *,
+        device: str | None = None,
+        like: Array | None = None,
+        dtype: str | None = None,
+    ) -> Model:
+        """The same model in another library, on another device, or in another dtype.
+
+        Parameters
+        ----------
+        backend : str, optional
+            ``"numpy"``, ``"cupy"``, ``"torch"``, ``"jax"`` or another library's package name.
+        device : str, optional
+            ``"cpu"``, ``"cuda:0"``, …; the library's default device if not given.
+        like : array, optional
+            Go where this array is, instead of `backend` and `device`. The dtype stays.
+        dtype : {"float32", "float64"}, optional
+            The new dtype; the same as now if not given.
+
+        Raises
+        ------
+        BackendError
+            If the library or device cannot be used here.
+        """
+        if (like is None) == (backend is None and device is None and dtype is None):
+            raise InputError("to: give either like=array, or a backend, device or dtype.")
+        here = backends.of(self.params)
+        name = dtype or str(self.params.dtype).split(".")[-1]
+        if like is None and backend is None:
+            backend = here.name
+            device = device or str(arrays.device(self.params))
+        params = _place(here.to_host(self.params), name, like=like, backend=backend, device=device)
+        return replace(self, params=params)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to a file: whole, or not at all.
+
+        The file is in the safetensors format, with the arrays ``layers.0.W``, ``layers.0.b``, … and everything
+        else as JSON in its metadata. Loading it runs no code.
+
+        Raises
+        ------
+        ModelFileError
+            If the file cannot be written; what was there before is then still there.
+        """
+        host = backends.of(self.params).to_host(self.params)
+        named = {
+            f"layers.{i}.{name}": cast(HostArray, array)
+            for i, layer in enumerate(self.network.unflatten(cast(Array, host)))
+            for name, array in layer.items()
+        }
+        header = {
+            "network": self.network.to_json(),
+            "loss": registry.describe(self.loss),
+            "history": {name: list(values) for name, values in self.history.items()},
+            "labels": None if self.labels is None else [_plain(label) for label in self.labels],
+            "stopped": self.stopped,
+            "metadata": dict(self.metadata),
+        }
+        tensors.write(path, named, header)
+
+    def _namespace(self, **given: Array | None) -> Namespace:
+        xp = arrays.namespace(**given, model=self.params)
+        arrays.check_same_device(**given, model=self.params)
+        return xp
+
+    def _forward(self, X: Array, xp: Namespace) -> Array:
+        X = checks.features(backends.of(X).detach(X), self.network, xp, dtype=self.params.dtype)
+        return self.network.forward(self.params, X)
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    like: Array | None = None,
+    backend: str | None = None,
+    device: str | None = None,
+) -> Model:
+    """Read a model file.
+
+    Parameters
+    ----------
+    path : path
+        A file that `Model.save` or ``xpnn train`` wrote.
+    like : array, optional
+        Put the model where this array is: its library and device. The dtype is the one it was saved with.
+    backend : str, optional
+        ``"numpy"`` (the default), ``"cupy"``, ``"torch"``, ``"jax"`` or another library's package name.
+    device : str, optional
+        ``"cpu"``, ``"cuda:0"``, …; the library's default device if not given.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, broken, or not one of xpnn's.
+    BackendError
+        If the library or device cannot be used here.
+    """
+    if like is not None and (backend is not None or device is not None):
+        raise InputError("load: give either like=array, or a backend and device.")
+    named, header = tensors.read(path)
+    try:
+        network = Sequential.from_json(header["network"])
+        layers = [
+            {name: cast(Array, named.pop(f"layers.{i}.{name}")) for name in shapes}
+            for i, shapes in enumerate(network.parameter_shapes)
+        ]
+        params = cast(HostArray, network.flatten(layers))
+        loss = losses.get(registry.build(header["loss"]))
+        rest = {name: header[name] for name in ("history", "labels", "stopped", "metadata")}
+    except (KeyError, TypeError, AttributeError, InputError) as error:
+        raise ModelFileError(f"{path} does not describe a model of xpnn: {error!r}.") from error
+    if named:
+        raise ModelFileError(f"{path} holds arrays that its network does not have: {', '.join(sorted(named))}.")
+    if like is None and backend is None:
+        backend = "numpy"
+    return Model(network, _place(params, params.dtype.name, like=like, backend=backend, device=device), loss, **rest)
+
+
+def _place(host: HostArray, dtype: str, *, like: Array | None, backend: str | None, device: str | None) -> Array:
+    """Host parameters in the library and on the device asked for, in the dtype of that name."""
+    if like is not None:
+        xp, where = arrays.namespace(like=like), arrays.device(like)
+    else:
+        there = backends.get(cast(str, backend), device)
+        xp, where = there.namespace(), there.device(device)
+    wanted = getattr(xp, dtype, None)
+    if wanted is None or not xp.isdtype(wanted, "real floating"):
+        raise InputError(f"dtype must be 'float32' or 'float64', got {dtype!r}.")
+    params = arrays.from_host(host, xp, dtype=wanted, device=where)
+    if params.dtype != wanted:
+        raise BackendError(
+            f"{arrays.library(xp)} gave {params.dtype} where {dtype} was asked for: with JAX set "
+            "jax.config.update('jax_enable_x64', True) first, or move the model with dtype='float32'."
+        )
+    return params
+
+
+def _plain(label: Any) -> Any:
+    return label.item() if isinstance(label, np.generic) else label

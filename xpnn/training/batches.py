@@ -1,0 +1,98 @@
+"""The data of one epoch, batch by batch, in an order that depends on the seed and the epoch alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from xpnn import arrays, random
+from xpnn.backends import Backend
+from xpnn.typing import Array, Namespace
+
+Batch = tuple[Array, Array, Array | None]
+
+
+def batches(
+    X: Array,
+    y: Array,
+    w: Array | None,
+    *,
+    size: int | None,
+    shuffle: bool,
+    seed: int,
+    epoch: int,
+    xp: Namespace,
+) -> Iterator[Batch]:
+    """The batches ``(x, y, w)`` of one epoch: every sample once, the last batch possibly smaller.
+
+    With ``size=None`` or at least n the whole data is the one batch, in its own order.
+    """
+    n = X.shape[0]
+    if size is None or size >= n:
+        yield X, y, w
+        return
+    starts = range(0, n, size)
+    if not shuffle:
+        for start in starts:
+            part = slice(start, min(start + size, n))
+            yield X[part, ...], y[part, ...], None if w is None else w[part]
+        return
+    order = arrays.from_host(random.data_order(n, seed, epoch), xp, device=arrays.device(X))
+    for start in starts:
+        rows = order[start : min(start + size, n)]
+        yield (
+            xp.take(X, rows, axis=0),
+            xp.take(y, rows, axis=0),
+            None if w is None else xp.take(w, rows, axis=0),
+        )
+
+
+class EpochLoss:
+    """The loss over an epoch from its batches' losses, left on the device until there are many of them.
+
+    Parameters
+    ----------
+    mean : bool
+        Whether the losses are means, to be weighted by what each batch weighs, or sums, to be added.
+    """
+
+    _CHUNK = 1024
+
+    def __init__(self, *, mean: bool, xp: Namespace, backend: Backend) -> None:
+        self._mean, self._xp, self._backend = mean, xp, backend
+        self._values: list[Array] = []
+        self._weights: list[Array] = []
+        self._sizes: list[int] = []
+        self._sum = 0.0
+        self._weight = 0.0
+
+    def add(self, value: Array, x: Array, w: Array | None) -> None:
+        """Take in the loss of the batch x with sample weights w."""
+        self._values.append(value)
+        if w is None:
+            self._sizes.append(x.shape[0])
+        elif self._mean:
+            self._weights.append(self._xp.sum(w))
+        if len(self._values) == self._CHUNK:
+            self._fold()
+
+    def result(self) -> float:
+        """The loss over all batches so far; waits for the device."""
+        self._fold()
+        return self._sum / self._weight if self._mean else self._sum
+
+    def _fold(self) -> None:
+        if not self._values:
+            return
+        values = self._on_host(self._values)
+        if self._mean:
+            weights = self._on_host(self._weights) if self._weights else np.asarray(self._sizes, np.float64)
+            self._sum += float(np.sum(values * weights))
+            self._weight += float(np.sum(weights))
+        else:
+            self._sum += float(np.sum(values))
+        self._values, self._weights, self._sizes = [], [], []
+
+    def _on_host(self, scalars: list[Array]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        return self._backend.to_host(self._xp.stack(scalars)).astype(np.float64)

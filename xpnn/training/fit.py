@@ -1,0 +1,246 @@
+"""The training loop: epochs of steps, until the loss is acceptable or the epochs are over."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from xpnn import arrays, backends, checks, losses, optimizers
+from xpnn.errors import InputError, TrainingDiverged, TrainingInterrupted
+from xpnn.losses import Loss
+from xpnn.model import Model
+from xpnn.network import Sequential
+from xpnn.optimizers import Optimizer
+from xpnn.training.batches import EpochLoss, batches
+from xpnn.training.callbacks import Callback, Epoch
+from xpnn.training.progress import Progress
+from xpnn.training.step import State, make_step, value
+from xpnn.typing import Array, Namespace
+
+Data = tuple[Array, Array, Array | None]
+
+
+def fit(
+    network: Sequential,
+    X: Array,
+    y: Array,
+    *,
+    loss: str | Loss | None = None,
+    optimizer: str | Optimizer = "sgd",
+    epochs: int = 100,
+    batch_size: int | None = None,
+    shuffle: bool = True,
+    tol: float | None = None,
+    seed: int = 0,
+    params: Array | None = None,
+    sample_weight: Array | None = None,
+    validation_data: tuple[Array, Array] | None = None,
+    labels: Sequence[Any] | None = None,
+    callbacks: Sequence[Callback] = (),
+    progress: bool = False,
+) -> Model:
+    """Train a network by gradient descent.
+
+    Everything stays in the library and on the device of X.
+
+    Parameters
+    ----------
+    network : Sequential
+    X : array, shape (n, d)
+        n ≥ 1 samples in rows, d features in columns. The model gets X's dtype. Integers and booleans are
+        converted to the library's default real dtype: float64 for NumPy and CuPy, float32 for PyTorch and JAX.
+    y : array, shape (n, k)
+        The targets; (n,) will do for one output, and integer labels (n,) from 0 to k - 1 for categorical
+        cross-entropy.
+    loss : str or Loss, optional
+        What to minimise. By default the output activation decides: binary cross-entropy for sigmoid, categorical
+        for softmax, mean squared error otherwise.
+    optimizer : str or Optimizer
+        How: ``SGD(0.5)`` for gradient descent with α = 0.5.
+    epochs : int
+        How many times to go through the data at most.
+    batch_size : int, optional
+        Samples per step. ``None``: all of them, one step per epoch. 1: one step per sample.
+    shuffle : bool
+        Whether the batches are drawn in a new order each epoch; the order depends on seed and epoch alone.
+    tol : float, optional
+        Stop after the first epoch whose loss is at or under this.
+    seed : int
+        Decides the initial weights and the order of the data: the same on every library and device.
+    params : array, shape (P,), optional
+        Parameters to start from instead of ``network.init(seed)``; they are copied.
+    sample_weight : array, shape (n,), optional
+        The weight of each sample, ≥ 0; a weight of 2 equals a repeated row.
+    validation_data : (array, array), optional
+        Data like X and y to compute the ``"validation_loss"`` on after each epoch.
+    labels : sequence, optional
+        The names of the classes, kept in the model.
+    callbacks : sequence of callable
+        Each is called after every epoch with an `Epoch`; a true answer ends the training.
+    progress : bool
+        Whether to show a bar on a terminal, or lines elsewhere, on standard error.
+
+    Returns
+    -------
+    Model
+        With the parameters after the last epoch and the history of losses. The loss of an epoch is that of its
+        steps, each met before its update.
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit, a value is NaN or infinite, a label is outside the classes, or an option is wrong.
+    ArrayError
+        If arrays of two libraries or devices are given.
+    TrainingDiverged
+        If the loss becomes NaN or infinite; its ``model`` holds the last parameters whose loss was finite.
+    TrainingInterrupted
+        On Ctrl-C, a `KeyboardInterrupt`; its ``model`` is as of the last finished epoch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xpnn
+    >>> X, y = np.array([[0.0], [1.0], [2.0]]), np.array([1.0, 3.0, 5.0])
+    >>> model = xpnn.fit(xpnn.mlp([1, 1]), X, y, optimizer=xpnn.SGD(0.2), epochs=200)
+    >>> model.predict(np.array([[10.0]])).round(2)
+    array([[21.]])
+    """
+    loss = losses.usual(network.output_activation) if loss is None else losses.get(loss)
+    optimizer = optimizers.get(optimizer)
+    _check_options(epochs, batch_size, tol)
+    xp = arrays.namespace(X=X, y=y, sample_weight=sample_weight, params=params)
+    arrays.check_same_device(X=X, y=y, sample_weight=sample_weight, params=params)
+    backend = backends.of(X)
+    dtype = arrays.real_dtype(X, xp)
+    train = _prepare(network, loss, X, y, sample_weight, xp=xp, dtype=dtype)
+    check = None
+    if validation_data is not None:
+        X_val, y_val = validation_data
+        arrays.namespace(X=X, X_val=X_val, y_val=y_val)
+        arrays.check_same_device(X=X, X_val=X_val, y_val=y_val)
+        check = _prepare(network, loss, X_val, y_val, None, xp=xp, dtype=dtype, names=("X_val", "y_val"))
+    if params is None:
+        params = network.init(seed, like=train[0])
+    else:
+        _ = network.unflatten(params, xp=xp)  # a wrong shape says so
+        params = arrays.copy(xp.astype(backend.detach(params), dtype), xp)
+
+    loop = _Loop(network, loss, optimizer, train, check, epochs, batch_size, shuffle, tol, seed, xp)
+    with Progress() if progress else contextlib.nullcontext() as shown:
+        return loop.run(params, [*callbacks, *([shown] if shown else [])], labels)
+
+
+@dataclass
+class _Loop:
+    network: Sequential
+    loss: Loss
+    optimizer: Optimizer
+    train: Data
+    check: Data | None
+    epochs: int
+    batch_size: int | None
+    shuffle: bool
+    tol: float | None
+    seed: int
+    xp: Namespace
+
+    def run(self, params: Array, callbacks: Sequence[Callback], labels: Sequence[Any] | None) -> Model:
+        xp, backend = self.xp, backends.of(params)
+        step = make_step(self.network, self.loss, self.optimizer, xp=xp, backend=backend)
+        state = State(params, self.optimizer.init(params, xp=xp), 0)
+        history: dict[str, list[float]] = {"loss": []}
+        if self.check:
+            history["validation_loss"] = []
+        view = MappingProxyType(history)
+        snapshots: deque[tuple[int, Array]] = deque(maxlen=2)  # the last finished epochs and their parameters
+
+        def model(params: Array, epoch: int, stopped: str) -> Model:
+            kept = {name: values[:epoch] for name, values in history.items()}
+            return Model(self.network, params, self.loss, kept, labels, stopped)
+
+        try:
+            for epoch in range(1, self.epochs + 1):
+                snapshots.append((epoch - 1, arrays.copy(state.params, xp)))
+                total = EpochLoss(mean=self.loss.reduction == "mean", xp=xp, backend=backend)
+                for x, y, w in self._batches(epoch):
+                    state, batch_loss = step(state, x, y, w)
+                    total.add(batch_loss, x, w)
+                mean = total.result()
+                if not math.isfinite(mean):
+                    good, params = self._last_good(snapshots)
+                    raise self._diverged(epoch, mean, good, model(params, good, "diverged"))
+                history["loss"].append(mean)
+                if self.check:
+                    history["validation_loss"].append(float(self._value(state.params, self.check)))
+                answers = [callback(Epoch(epoch, self.epochs, view, state.params)) for callback in callbacks]
+                if self.tol is not None and mean <= self.tol:
+                    return model(state.params, epoch, "tol")
+                if any(answers):
+                    return model(state.params, epoch, "callback")
+        except KeyboardInterrupt:
+            done, params = snapshots[-1]
+            raise TrainingInterrupted(
+                f"interrupted; this error's .model is as of epoch {done} of {self.epochs}.",
+                model=model(params, done, "interrupted"),
+                epoch=done,
+            ) from None
+        return model(state.params, self.epochs, "epochs")
+
+    def _batches(self, epoch: int) -> Iterator[Data]:
+        return batches(
+            *self.train, size=self.batch_size, shuffle=self.shuffle, seed=self.seed, epoch=epoch, xp=self.xp
+        )
+
+    def _value(self, params: Array, data: Data) -> Array:
+        return value(self.network, self.loss)(params, *data)
+
+    def _last_good(self, snapshots: Sequence[tuple[int, Array]]) -> tuple[int, Array]:
+        """The newest snapshot whose loss is finite: the last step of an epoch may be the one that blew up."""
+        for epoch, params in reversed(snapshots):
+            if math.isfinite(float(self._value(params, self.train))):
+                return epoch, params
+        return snapshots[0]
+
+    def _diverged(self, epoch: int, mean: float, good: int, model: Model) -> TrainingDiverged:
+        rate = getattr(self.optimizer, "learning_rate", None)
+        return TrainingDiverged(
+            f"the loss became {mean} in epoch {epoch}; the last good parameters, those after epoch {good}, are in "
+            f"this error's .model. Use a smaller learning rate (now {rate}) or standardise the features.",
+            model=model,
+            epoch=epoch,
+        )
+
+
+def _prepare(
+    network: Sequential,
+    loss: Loss,
+    X: Array,
+    y: Array,
+    w: Array | None,
+    *,
+    xp: Namespace,
+    dtype: Any,
+    names: tuple[str, str] = ("X", "y"),
+) -> Data:
+    """The data as the step takes it, once it has been checked."""
+    detach = backends.of(X).detach
+    X = checks.features(detach(X), network, xp, dtype=dtype, name=names[0])
+    n, k = X.shape[0], network.shapes[-1][0]
+    y = checks.targets(detach(y), loss, n, k, xp, dtype=dtype, name=names[1])
+    return X, y, checks.weights(w if w is None else detach(w), n, xp, dtype=dtype)
+
+
+def _check_options(epochs: int, batch_size: int | None, tol: float | None) -> None:
+    for name, number in (("epochs", epochs), ("batch_size", batch_size)):
+        if number is None and name == "batch_size":
+            continue
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise InputError(f"{name} must be an integer >= 1, got {number!r}.")
+    if tol is not None and not (isinstance(tol, int | float) and tol == tol):
+        raise InputError(f"tol must be a number, got {tol!r}.")
