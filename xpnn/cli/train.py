@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _OUTPUT = {"binary": "sigmoid", "multilabel": "sigmoid", "multiclass": "softmax", "regression": "linear"}
-_RATES = (0.1, 0.01, 0.001, 0.0001)  # tried in this order until the loss stays finite, unless one is asked for
+_RATES = (0.1, 0.01, 0.001, 0.0001)  # unless one is asked for, tried in this order until the loss stays finite;
+_RATES_OF_REGRESSION = _RATES[1:]  # squared errors have no bound, so neither have their gradients
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ def train(options: Options) -> int:
     tensors.check_writable(options.out)
     data = _read(options)
     network, loss = _network(options, data.schema), _loss(options, data.schema)
-    rates = _RATES if options.learning_rate is None else (options.learning_rate,)
+    usual = _RATES_OF_REGRESSION if data.schema.task == "regression" else _RATES
+    rates = usual if options.learning_rate is None else (options.learning_rate,)
     optimizer = _optimizer(options, rates[0])
     choice = _choose(options, network, loss, optimizer, data)
     if not options.quiet:
