@@ -93,7 +93,9 @@ class Loss:
         return self.value_and_grad(prediction, y, sample_weight)[0]
 
     def _expand(self, y: Array, prediction: Array, xp: Namespace) -> Array:
-        raise InputError(f"{self!r}: y must have shape {prediction.shape}, as the prediction, got {y.shape}.")
+        raise InputError(
+            f"{self!r}: y must have shape {tuple(prediction.shape)}, as the prediction, got {tuple(y.shape)}."
+        )
 
     def _factor(self, terms: Array, sample_weight: Array | None, xp: Namespace) -> float | Array:
         """What multiplies every term: a number, or a column (n, 1) of weights."""
@@ -102,7 +104,7 @@ class Loss:
             return 1.0 if self.reduction == "sum" else 1.0 / max(1, terms.shape[0] * per_sample)
         if sample_weight.shape != (terms.shape[0],):
             raise InputError(
-                f"{self!r}: sample_weight must have shape ({terms.shape[0]},), got {sample_weight.shape}."
+                f"{self!r}: sample_weight must have shape ({terms.shape[0]},), got {tuple(sample_weight.shape)}."
             )
         w = xp.astype(sample_weight, terms.dtype)[:, None]
         if self.reduction == "sum":
@@ -178,8 +180,8 @@ class CategoricalCrossentropy(Loss):
     def _expand(self, y: Array, prediction: Array, xp: Namespace) -> Array:
         if y.shape != prediction.shape[:1] or not xp.isdtype(y.dtype, "integral"):
             raise InputError(
-                f"{self!r}: y must be one-hot with shape {prediction.shape} or integer labels with shape "
-                f"({prediction.shape[0]},), got {y.dtype} with shape {y.shape}."
+                f"{self!r}: y must be one-hot with shape {tuple(prediction.shape)} or integer labels with shape "
+                f"({prediction.shape[0]},), got {y.dtype} with shape {tuple(y.shape)}."
             )
         return one_hot(y, prediction.shape[1], like=prediction, xp=xp)
 

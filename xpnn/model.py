@@ -10,10 +10,10 @@ from typing import Any, cast
 import numpy as np
 
 from xpnn import arrays, backends, checks, losses, metrics, registry
-from xpnn.activations import Linear, Softmax
+from xpnn.activations import Softmax
 from xpnn.errors import BackendError, InputError, ModelFileError
 from xpnn.files import tensors
-from xpnn.losses import BinaryCrossentropy, CategoricalCrossentropy, Loss
+from xpnn.losses import Loss
 from xpnn.network import Sequential
 from xpnn.training import step
 from xpnn.typing import Array, HostArray, Namespace
@@ -138,7 +138,7 @@ class Model:
         Returns
         -------
         dict of str to float
-            ``"loss"``, and for classification ``"accuracy"``, for regression ``"r2"`` and
+            ``"loss"``; after a softmax or sigmoid output ``"accuracy"``, otherwise ``"r2"`` and
             ``"mean_absolute_error"``.
 
         Raises
@@ -154,11 +154,12 @@ class Model:
         w = checks.weights(sample_weight, n, xp, dtype=dtype)
         scores = {"loss": float(step.value(self.network, self.loss)(self.params, X, y, w))}
         prediction = self.network.forward(self.params, X)
-        if isinstance(self.loss, CategoricalCrossentropy):
+        output = self.network.output_activation
+        if isinstance(output, Softmax):
             scores["accuracy"] = float(metrics.categorical_accuracy(prediction, y, xp=xp))
-        elif isinstance(self.loss, BinaryCrossentropy):
+        elif output.bounds == (0.0, 1.0):
             scores["accuracy"] = float(metrics.binary_accuracy(prediction, y, xp=xp))
-        elif isinstance(self.network.output_activation, Linear):
+        else:
             scores["r2"] = float(metrics.r2(prediction, y, xp=xp))
             scores["mean_absolute_error"] = float(metrics.mean_absolute_error(prediction, y, xp=xp))
         return scores

@@ -131,7 +131,7 @@ class Sequential:
             xp = arrays.namespace(params=params)
         if params.shape != (self.n_parameters,):
             raise InputError(
-                f"params must have shape ({self.n_parameters},) for this network, got {params.shape}: "
+                f"params must have shape ({self.n_parameters},) for this network, got {tuple(params.shape)}: "
                 "make them with network.init(seed, like=X) or network.flatten([...])."
             )
         return [
@@ -155,10 +155,9 @@ class Sequential:
                     f"flatten: layer {position} must have {', '.join(n for n, *_ in row)}; got {', '.join(named)}."
                 )
             for name, _start, _stop, shape in row:
-                if named[name].shape != shape:
-                    raise InputError(
-                        f"flatten: {name} of layer {position} must have shape {shape}, got {named[name].shape}."
-                    )
+                got = tuple(named[name].shape)
+                if got != shape:
+                    raise InputError(f"flatten: {name} of layer {position} must have shape {shape}, got {got}.")
                 pieces.append(named[name])
         if xp is None:
             xp = arrays.namespace(**{f"parameter {i}": piece for i, piece in enumerate(pieces)})

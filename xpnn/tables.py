@@ -7,6 +7,7 @@ of its columns.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,32 +24,51 @@ if TYPE_CHECKING:
 
 TASKS = ("binary", "multiclass", "multilabel", "regression")
 
-_MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "?"]
+_MISSING = ["", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "?"]
 _MOST_CLASSES = 20  # whole numbers with more different values than this are taken as amounts
 Floats = NDArray[np.float32]
 
 
-def read(path: str | Path) -> pl.DataFrame:
+def read(path: str | Path, *, text: Sequence[str] = ()) -> pl.DataFrame:
     """Read a CSV (``.tsv``: tab-separated) or Parquet file.
+
+    Parameters
+    ----------
+    path : path
+    text : sequence of str
+        Columns of a CSV to read as text even if these rows hold only numbers, such as 01234.
 
     Raises
     ------
     InputError
-        If the file is missing, cannot be parsed, or has no rows.
+        If the file is missing, cannot be parsed, names a column twice, or has no rows.
     """
     import polars as pl
 
     suffix = Path(path).suffix.lower()
     try:
-        if suffix in (".parquet", ".pq"):
-            table = pl.read_parquet(path)
-        else:
-            separator = "\t" if suffix == ".tsv" else ","
-            table = pl.read_csv(path, separator=separator, null_values=_MISSING, infer_schema_length=None)
+        with open(path, "rb") as file:  # noqa: PTH123  (polars would take a path for a pattern or an address)
+            if suffix in (".parquet", ".pq"):
+                table = pl.read_parquet(file)
+            else:
+                table = pl.read_csv(
+                    file.read(),
+                    separator="\t" if suffix == ".tsv" else ",",
+                    null_values=_MISSING,
+                    infer_schema_length=None,
+                    schema_overrides=dict.fromkeys(text, pl.String),
+                )
     except OSError as error:
         raise InputError(f"cannot read {path}: {(error.strerror or _line(error)).rstrip('.')}.") from error
     except pl.exceptions.PolarsError as error:
-        raise InputError(f"cannot read {path} as a table: {_line(error).rstrip('.')}.") from error
+        why = "a row has more cells than the header" if "more fields" in str(error) else _line(error).rstrip(".")
+        raise InputError(f"cannot read {path} as a table: {why}.") from error
+    for name in table.columns:
+        if "\ufffd" in name:
+            raise InputError(f"cannot read {path} as a table: column {name!r} is not UTF-8; save the file as UTF-8.")
+        original, renamed, number = name.rpartition("_duplicated_")  # as polars names the second one
+        if renamed and number.isdecimal() and original in table.columns:
+            raise InputError(f"{path} has two columns named {original!r}: rename one.")
     if table.height == 0:
         raise InputError(f"{path} has no rows.")
     return table
@@ -85,6 +105,12 @@ class Schema:
     ignored: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def as_text(self) -> list[str]:
+        """The columns that must be read as text, whatever a later table holds in them."""
+        labels = [name for name in self.targets if any(isinstance(value, str) for value in self.classes or [])]
+        return [*self.text, *labels]
+
+    @property
     def n_features(self) -> int:
         """The number of columns of X."""
         return len(self.numeric) + sum(map(len, self.text.values()))
@@ -110,22 +136,22 @@ class Schema:
         if missing:
             raise InputError(
                 f"the table lacks the column{'s' * (len(missing) > 1)} {_quoted(missing)} that the model uses; "
-                f"it has: {_quoted(table.columns)}."
+                f"it has: {_quoted(table.columns)}.{_separator(table.columns)}"
             )
-        columns: list[NDArray[np.floating[Any]]] = []
+        columns: list[Floats] = []
         notes = []
         for name, (mean, scale) in self.numeric.items():
-            columns.append((_numbers(table[name])[:, None] - mean) / scale)
+            columns.append(_standardised(table[name], mean, scale)[:, None])
         for name, values in self.text.items():
             cells = _strings(table[name])
-            columns.append((cells[:, None] == np.asarray(values, dtype=object)[None, :]).astype(np.float64))
+            columns.append((cells[:, None] == np.asarray(values, dtype=object)[None, :]).astype(np.float32))
             strange = sorted(set(cells) - set(values))
             if strange:
                 notes.append(
                     f"column {name!r} has values that were not there in training: {_quoted(strange)}; "
                     "they count as none of the known ones"
                 )
-        return np.concatenate(columns, axis=1).astype(np.float32), notes
+        return np.concatenate(columns, axis=1), notes
 
     def outputs(self, table: pl.DataFrame) -> NDArray[Any]:
         """Y: class numbers (n,) for multiclass, else (n, k) of 0 and 1 or standardised numbers.
@@ -140,8 +166,8 @@ class Schema:
             raise InputError(no_column(absent[0], table.columns))
         if self.task == "regression":
             scales = self.scales or [(0.0, 1.0)] * len(self.targets)
-            columns = [(_numbers(table[name]) - m) / s for name, (m, s) in zip(self.targets, scales, strict=True)]
-            return np.stack(columns, axis=1).astype(np.float32)
+            columns = [_standardised(table[name], *by) for name, by in zip(self.targets, scales, strict=True)]
+            return np.stack(columns, axis=1)
         if self.task == "multilabel":
             return np.stack([_zero_one(table[name]) for name in self.targets], axis=1).astype(np.float32)
         number = {value: i for i, value in enumerate(self.classes or [])}
@@ -245,6 +271,9 @@ def make_schema(
     for name in (*targets, *ignore):
         if name not in table.columns:
             raise InputError(no_column(name, table.columns))
+    for name in targets:
+        if name in ignore:
+            raise InputError(f"column {name!r} is the target: it cannot be left out as well.")
     numeric: dict[str, tuple[float, float]] = {}
     text: dict[str, list[str]] = {}
     ignored = dict.fromkeys(ignore, "left out as asked")
@@ -256,28 +285,34 @@ def make_schema(
             ignored[name] = "empty"
         elif _is_number(column):
             _numbers(table[name])  # a cell that cannot be used says so with its row in the whole table
-            numeric[name] = _mean_and_scale(_numbers(column))
-        elif column.dtype.is_nested():
+            numeric[name] = _mean_and_scale(column)
+        elif not _is_text(column):
             ignored[name] = f"holds {column.dtype}, not numbers or text"
         else:
             _no_nulls(table[name])
             values = sorted(set(_strings(column)))
             if len(values) > max(20, train.height // 10):
+                _no_stray_text(table[name], ", or leave the column out with --ignore")
                 ignored[name] = f"text with {len(values)} different values"
             else:
                 text[name] = values
     if not numeric and not text:
-        raise InputError(f"no column is left to learn from besides the target {_quoted(targets)}.")
+        raise InputError(
+            f"no column is left to learn from besides the target {_quoted(targets)}"
+            + "".join(f"; column {name!r}: {why}" for name, why in ignored.items())
+            + "."
+        )
     classes = scales = None
     if task == "regression":
         for name in targets:
             if not _is_number(table[name]):
+                row = _not_a_number(table[name])
                 raise InputError(
-                    f"regression needs numbers, but the target {name!r} holds text such as "
-                    f"{table[name].drop_nulls()[0]!r}: choose --task binary or multiclass."
+                    f"regression needs numbers, but the target {name!r} holds {table[name][row]!r} in row {row + 1}: "
+                    "correct it, or choose --task binary or multiclass."
                 )
             _numbers(table[name])
-        scales = [_mean_and_scale(_numbers(train[name])) for name in targets]
+        scales = [_mean_and_scale(train[name]) for name in targets]
     elif task == "multilabel":
         for name in targets:
             _zero_one(table[name])
@@ -295,9 +330,24 @@ def from_json(description: Mapping[str, Any]) -> Schema:
         If it does not describe one.
     """
     try:
-        return Schema(**description)
-    except TypeError as error:
+        schema = Schema(**description)
+        amounts = [*schema.numeric.values(), *(schema.scales or [])]
+        names = [*schema.numeric, *schema.text, *schema.targets, *schema.ignored]
+        values = [value for known in schema.text.values() for value in known]
+        sound = (
+            schema.task in TASKS
+            and all(isinstance(name, str) for name in [*names, *values, *schema.ignored.values()])
+            and all(math.isfinite(mean) and 0 < scale < math.inf for mean, scale in amounts)
+            and all(isinstance(value, str | int | float) for value in schema.classes or [])
+            and {"binary": 2, "multiclass": schema.n_outputs}.get(schema.task, 0) == len(schema.classes or [])
+            and (schema.task != "regression" or len(schema.scales or []) == len(schema.targets))
+            and (len(schema.targets) == 1 if schema.classes else len(schema.targets) >= 1)
+        )
+    except (TypeError, ValueError, AttributeError) as error:
         raise InputError(f"the model file's description of its columns is broken: {error}.") from error
+    if not sound:
+        raise InputError("the model file's description of its columns is broken: its parts do not fit.")
+    return schema
 
 
 def split(y: NDArray[Any], fraction: float, rng: np.random.Generator, *, classes: bool) -> tuple[Any, Any]:
@@ -318,7 +368,7 @@ def split(y: NDArray[Any], fraction: float, rng: np.random.Generator, *, classes
 
 def no_column(name: str, columns: Sequence[str]) -> str:
     """The message for a column that a table does not have."""
-    return unknown("column", name, columns)
+    return unknown("column", name, columns) + _separator(columns)
 
 
 def _classes(table: pl.DataFrame, targets: Sequence[str], task: str) -> list[Any]:
@@ -326,8 +376,10 @@ def _classes(table: pl.DataFrame, targets: Sequence[str], task: str) -> list[Any
         raise InputError(f"{task} takes one target, got {len(targets)}: {_quoted(targets)}.")
     column = table[targets[0]]
     _no_nulls(column)
-    if column.dtype.is_nested() or column.dtype.is_temporal():
+    if not (_is_number(column) or _is_text(column)) or column.dtype.is_decimal() or column.dtype.is_temporal():
         raise InputError(f"the target {column.name!r} holds {column.dtype}, not classes.")
+    if column.dtype.is_float():
+        _numbers(column)  # NaN and infinity are no classes
     classes = column.unique().sort().to_list()
     few = f"the target {column.name!r} has {len(classes)} different value{'s' * (len(classes) != 1)}"
     if task == "binary" and len(classes) != 2:
@@ -335,6 +387,7 @@ def _classes(table: pl.DataFrame, targets: Sequence[str], task: str) -> list[Any
     if len(classes) < 2:
         raise InputError(f"{few} ({_quoted(classes)}): there is nothing to tell apart.")
     if len(classes) > max(2, table.height // 2):
+        _no_stray_text(column)
         raise InputError(
             f"{few} in {table.height} rows: too many to be classes. For numbers choose --task regression."
         )
@@ -345,6 +398,13 @@ def _is_number(column: pl.Series) -> bool:
     import polars as pl
 
     return column.dtype.is_numeric() or column.dtype == pl.Boolean
+
+
+def _is_text(column: pl.Series) -> bool:
+    """Whether the cells of a column that holds no numbers can be written as text."""
+    import polars as pl
+
+    return not column.dtype.is_nested() and column.dtype not in (pl.Binary, pl.Duration, pl.Object)
 
 
 def _is_zero_one(column: pl.Series) -> bool:
@@ -360,7 +420,7 @@ def _zero_one(column: pl.Series) -> NDArray[np.float64]:
 def _numbers(column: pl.Series) -> NDArray[np.float64]:
     _no_nulls(column)
     if not _is_number(column):
-        row = column.cast(str).cast(float, strict=False).is_null().arg_max() or 0
+        row = _not_a_number(column)
         raise InputError(
             f"column {column.name!r}, row {row + 1}: {column[row]!r} is not a number, "
             "but this column must hold numbers."
@@ -372,6 +432,36 @@ def _numbers(column: pl.Series) -> NDArray[np.float64]:
             f"column {column.name!r}, row {strange[0] + 1} holds {values[strange[0]]}: fill it in or remove the row."
         )
     return values
+
+
+def _standardised(column: pl.Series, mean: float, scale: float) -> Floats:
+    values = _numbers(column)
+    with np.errstate(over="ignore"):
+        standardised = ((values - mean) / scale).astype(np.float32)
+    far = np.flatnonzero(~np.isfinite(standardised))
+    if far.size:
+        raise InputError(
+            f"column {column.name!r}, row {far[0] + 1} holds {values[far[0]]:g}: too far from the values in "
+            f"training, whose mean is {mean:g} and standard deviation {scale:g}."
+        )
+    return standardised
+
+
+def _not_a_number(column: pl.Series) -> int:
+    """The position of the first cell that is neither empty nor a number; 0 if there is none."""
+    return (column.cast(str).cast(float, strict=False).is_null() & column.is_not_null()).arg_max() or 0
+
+
+def _no_stray_text(column: pl.Series, also: str = "") -> None:
+    """Raise `InputError` if most cells of a text column are numbers: the others are then taken for mistakes."""
+    if _is_number(column) or column.dtype.is_temporal():
+        return
+    if column.cast(str).cast(float, strict=False).count() > column.count() / 2:
+        row = _not_a_number(column)
+        raise InputError(
+            f"column {column.name!r}, row {row + 1}: {column[row]!r} is not a number, but most of the column is: "
+            f"correct it or remove the row{also}."
+        )
 
 
 def _strings(column: pl.Series) -> NDArray[Any]:
@@ -388,8 +478,21 @@ def _no_nulls(column: pl.Series) -> None:
         )
 
 
-def _mean_and_scale(values: NDArray[np.float64]) -> tuple[float, float]:
-    return float(values.mean()), float(values.std()) or 1.0
+def _mean_and_scale(column: pl.Series) -> tuple[float, float]:
+    values = _numbers(column)
+    if values.min() == values.max():  # rounding may give a constant a tiny deviation
+        return float(values[0]), 1.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, scale = float(values.mean()), float(values.std())
+    if not math.isfinite(scale):
+        raise InputError(f"column {column.name!r} holds numbers too large to compute with, up to {values.max():g}.")
+    return mean, scale or 1.0
+
+
+def _separator(columns: Sequence[str]) -> str:
+    """A hint for a table that is not separated as its name says, and so came out as one column."""
+    found = [sep for sep in ("\t", ";", "|", ",") if len(columns) == 1 and sep in columns[0]]
+    return f" Its cells look separated by {found[0]!r}: .csv takes commas, .tsv tabs." if found else ""
 
 
 def _quoted(names: Any, most: int = 12) -> str:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+
 from xpnn.backends.generic import Backend
 
 
 class NumPy(Backend):
-    """NumPy arrays; nothing differs from the generic backend yet."""
+    """NumPy arrays. The one device is ``cpu``."""
 
     install = "pip install numpy"
+
+    def overflow_to_infinity(self) -> AbstractContextManager[Any]:
+        """NumPy's warnings about overflow and NaN switched off."""
+        return np.errstate(over="ignore", invalid="ignore")
 
 
 BACKEND = NumPy("numpy")

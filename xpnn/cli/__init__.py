@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import io
 import sys
 from collections.abc import Sequence
+
+import numpy as np
 
 from xpnn.errors import XpnnError
 
@@ -22,11 +24,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         import polars  # noqa: F401
 
         from xpnn.cli.commands import xpnn
+        from xpnn.cli.output import discard
     except ImportError as error:
         print(f"xpnn: the command line needs {error.name}: pip install 'xpnn[cli]'", file=sys.stderr)
         return 2
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without a letter is no reason to stop
     try:
-        code = xpnn.main(arguments, prog_name="xpnn", standalone_mode=False)
+        with np.errstate(over="ignore", invalid="ignore"):  # a loss that is not finite has an error of its own
+            code = xpnn.main(arguments, prog_name="xpnn", standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)
@@ -40,7 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         print("xpnn: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output has closed, as head does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, SystemExit):  # the reader of our output has closed, as head does; click then exits
+        discard(sys.stdout)
         return 0
+    except OSError as error:  # such as a full disk behind the standard output
+        discard(sys.stdout)
+        print(f"xpnn: {error.strerror or error}", file=sys.stderr)
+        return 2
     return int(code or 0)

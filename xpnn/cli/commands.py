@@ -49,7 +49,8 @@ def xpnn() -> None:
 @click.option("--optimizer", default="sgd", show_default=True, metavar="NAME",
               help=f"One of: {', '.join(optimizers.NAMES)}.")  # fmt: skip
 @click.option("--learning-rate", type=float, metavar="RATE",
-              help="Step size. By default 0.1, for regression 0.01; a tenth of it, and so on, if the loss diverges.")  # fmt: skip
+              help="Step size. By default 0.1, for regression 0.01; "
+                   "a tenth of it, and so on, if the loss diverges.")  # fmt: skip
 @click.option("--epochs", type=int, default=100, show_default=True, help="Passes over the training rows at most.")
 @click.option("--batch-size", type=int, default=32, show_default=True, help="Rows per step; 0 for all of them.")
 @click.option("--tol", type=float, help="Stop when the loss is at or under this.")

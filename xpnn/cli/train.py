@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xpnn import arrays, backends, losses, optimizers, random, tables, text
-from xpnn.cli.using import refuse_to_overwrite, score
+from xpnn.cli.output import discard, say
+from xpnn.cli.using import refuse_to_overwrite, score, targets
 from xpnn.errors import InputError, TrainingDiverged, TrainingInterrupted
 from xpnn.files import tensors
 from xpnn.losses import CategoricalCrossentropy, Loss
 from xpnn.model import Model
 from xpnn.network import Sequential, mlp
 from xpnn.tables import Schema
+from xpnn.training.callbacks import Callback, Epoch
 from xpnn.training.fastest import Choice, choose
 from xpnn.training.fit import fit
 from xpnn.training.progress import Progress
@@ -81,15 +83,15 @@ def train(options: Options) -> int:
     optimizer = _optimizer(options, rates[0])
     choice = _choose(options, network, loss, optimizer, data)
     if not options.quiet:
-        print(_plan(options, data, network, choice), flush=True)
+        say(_plan(options, data, network, choice))
     try:
         model = _fit_at(rates, options, network, loss, choice, data)
     except TrainingInterrupted as stop:
         if stop.epoch == 0:
-            print("xpnn: interrupted in the first epoch; nothing was saved", file=sys.stderr)
+            say("xpnn: interrupted in the first epoch; nothing was saved", sys.stderr)
             return 130
         _save(stop.model, options, data.schema)
-        print(f"xpnn: interrupted; {options.out} holds the model as of epoch {stop.epoch}", file=sys.stderr)
+        say(f"xpnn: interrupted; {options.out} holds the model as of epoch {stop.epoch}", sys.stderr)
         return 130
     except TrainingDiverged as stop:
         epochs = len(stop.model.history["loss"])
@@ -102,7 +104,7 @@ def train(options: Options) -> int:
         ) from stop
     model = _save(model, options, data.schema)
     if not options.quiet:
-        print(_outcome(model, options, data))
+        say(_outcome(model, options, data))
     return 0
 
 
@@ -129,6 +131,10 @@ def _read(options: Options) -> _Data:
     )
     if options.validation and not len(held):
         raise InputError(f"--validation {options.validation} of {table.height} rows is no row: use more, or 0.")
+    if not len(rows):
+        raise InputError(
+            f"--validation {options.validation} of {table.height} rows leaves none to train on: use less."
+        )
     part, check = table[rows], table[held]
     schema = tables.make_schema(table, part, targets, task, options.ignore)
     x = schema.features(part)[0]
@@ -169,7 +175,7 @@ def _choose(
         return Choice(name, options.device or backend.device_names()[0], "as asked")
     size = min(options.batch_size or len(data.x), len(data.x))
     steps = options.epochs * math.ceil(len(data.x) / size)
-    y = _targets(data.y, loss, data.schema)
+    y = targets(data.y, loss, data.schema)
     return choose(network, loss, optimizer, data.x[:size], y[:size], steps=steps)
 
 
@@ -183,10 +189,10 @@ def _fit_at(
     def there(host: NDArray[Any]) -> Any:
         return arrays.from_host(host, xp, device=device)
 
-    x, y = there(data.x), there(_targets(data.y, loss, data.schema))
+    x, y = there(data.x), there(targets(data.y, loss, data.schema))
     check = None
     if len(data.x_check):
-        check = there(data.x_check), there(_targets(data.y_check, loss, data.schema))
+        check = there(data.x_check), there(targets(data.y_check, loss, data.schema))
     for rate in rates:
         try:
             shown = None if options.quiet else Progress()
@@ -203,26 +209,29 @@ def _fit_at(
                     seed=options.seed,
                     validation_data=check,
                     labels=data.schema.classes,
-                    callbacks=[shown] if shown else [],
+                    callbacks=[_show(shown)] if shown else [],
                 )
         except TrainingDiverged:
             if rate == rates[-1]:
                 raise
             if not options.quiet:
-                print(f"the loss diverged with learning rate {rate:g}; trying a tenth of it", flush=True)
+                say(f"the loss diverged with learning rate {rate:g}; trying a tenth of it")
     raise AssertionError("the last rate returns or raises")
+
+
+def _show(shown: Progress) -> Callback:
+    def show(epoch: Epoch) -> None:
+        try:
+            shown(epoch)
+        except BrokenPipeError:  # nobody looks any more: that is no reason to lose the training
+            discard(sys.stderr)
+
+    return show
 
 
 class _Nothing:
     def __enter__(self) -> None: ...
     def __exit__(self, *_: object) -> None: ...
-
-
-def _targets(y: NDArray[Any], loss: Loss, schema: Schema) -> NDArray[Any]:
-    """Class numbers as they are for categorical cross-entropy, as one-hot rows for any other loss."""
-    if schema.task != "multiclass" or isinstance(loss, CategoricalCrossentropy):
-        return y
-    return np.eye(schema.n_outputs, dtype=np.float32)[y]
 
 
 def _save(model: Model, options: Options, schema: Schema) -> Model:
@@ -255,10 +264,10 @@ def _plan(options: Options, data: _Data, network: Sequential, choice: Choice) ->
 def _outcome(model: Model, options: Options, data: _Data) -> str:
     epochs = len(model.history["loss"])
     ended = {"tol": " (the loss is at or under --tol)"}.get(model.stopped, "")
-    rows = [("trained", f"{epochs} epochs{ended}, loss {model.history['loss'][-1]:.4g}")]
+    rows = [("trained", f"{epochs} epoch{'s' * (epochs != 1)}{ended}, loss {model.history['loss'][-1]:.4g}")]
     if len(data.x_check):
-        y = _targets(data.y_check, model.loss, data.schema)
-        figures = ", ".join(f"{name} {value}" for name, value in score(model, data.schema, data.x_check, y))
-        rows.append(("validation", f"{figures} ({len(y):,} rows)"))
+        scores = score(model, data.schema, data.x_check, data.y_check)
+        figures = ", ".join(f"{name} {value}" for name, value in scores)
+        rows.append(("validation", f"{figures} ({len(data.y_check):,} rows)"))
     rows.append(("model", str(options.out)))
     return text.columns(rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from xpnn import metrics, tables, text
 from xpnn.arrays import namespace
 from xpnn.errors import InputError, ModelFileError
 from xpnn.files import atomic
+from xpnn.losses import CategoricalCrossentropy, Loss
 from xpnn.model import Model, load
 from xpnn.tables import Schema
 
@@ -30,7 +31,7 @@ def predict(model: Path, data: Path, out: Path | None, *, probabilities: bool) -
             atomic.check_writable(out)
         except OSError as error:
             raise ModelFileError(f"cannot write {out}: {error.strerror or error}.") from error
-    x, notes = schema.features(tables.read(data))
+    x, notes = schema.features(tables.read(data, text=schema.as_text))
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     csv = schema.predictions(_output(network, x), probabilities=probabilities).write_csv()
@@ -47,7 +48,7 @@ def predict(model: Path, data: Path, out: Path | None, *, probabilities: bool) -
 def evaluate(model: Path, data: Path) -> None:
     """Print how well a model does on a table that has the target columns."""
     network, schema = load_with_schema(model)
-    table = tables.read(data)
+    table = tables.read(data, text=schema.as_text)
     y = schema.outputs(table)
     x, notes = schema.features(table)
     for note in notes:
@@ -80,14 +81,29 @@ def load_with_schema(path: Path) -> tuple[Model, Schema]:
             f"{path} does not say which columns its features are (it was saved from Python): "
             "use xpnn.load and Model.predict with an array."
         )
+    if (schema.n_features, schema.n_outputs) != (model.network.input_shape[0], model.network.shapes[-1][0]):
+        raise ModelFileError(f"{path} is broken: its columns do not fit its network.")
     return model, schema
 
 
-def score(model: Model, schema: Schema, x: NDArray[np.float32], y: NDArray[np.generic]) -> list[tuple[str, str]]:
-    """What `evaluate` prints, as rows of name and value; errors are in the units of the table."""
-    scores = model.evaluate(x, y)
+def targets(y: NDArray[Any], loss: Loss, schema: Schema) -> NDArray[Any]:
+    """Class numbers as they are for categorical cross-entropy, as one-hot rows for any other loss."""
+    if schema.task != "multiclass" or isinstance(loss, CategoricalCrossentropy):
+        return y
+    return np.eye(schema.n_outputs, dtype=np.float32)[y]
+
+
+def score(model: Model, schema: Schema, x: NDArray[np.float32], y: NDArray[Any]) -> list[tuple[str, str]]:
+    """What `evaluate` prints, as rows of name and value; errors are in the units of the table.
+
+    y is as `Schema.outputs` gives it. Accuracy follows from the task, whatever loss was minimised.
+    """
+    scores = model.evaluate(x, targets(y, model.loss, schema))
     if schema.task != "regression":
-        return [("accuracy", f"{scores['accuracy']:.2%}"), ("loss", f"{scores['loss']:.4g}")]
+        output = _output(model, x)
+        accuracy = metrics.categorical_accuracy if schema.task == "multiclass" else metrics.binary_accuracy
+        hits = float(accuracy(output, y, xp=namespace(output=output)))
+        return [("accuracy", f"{hits:.2%}"), ("loss", f"{scores['loss']:.4g}")]
     truth, guess = schema.in_units(y), schema.in_units(_output(model, x))
     rmse = float(np.sqrt(np.mean((guess - truth) ** 2)))
     mae = float(metrics.mean_absolute_error(guess, truth, xp=namespace(guess=guess)))

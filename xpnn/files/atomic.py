@@ -52,7 +52,11 @@ def _target(path: str | os.PathLike[str]) -> Path:
     if target.is_dir():
         raise IsADirectoryError(f"{path} is a folder, not a file")
     if not target.parent.is_dir():
+        if target.parent.exists():
+            raise NotADirectoryError(f"{target.parent} is not a folder")
         raise FileNotFoundError(f"the folder {target.parent} does not exist")
+    if target.exists() and not target.is_file():  # a device or pipe would be replaced by a file
+        raise OSError(f"{path} is not a regular file")
     return target
 
 

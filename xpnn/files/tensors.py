@@ -1,7 +1,7 @@
 """A model file: arrays by name and one JSON header, in the safetensors format.
 
-The header lies in the format's metadata under the key ``xpnn``; it holds a SHA-256 of the arrays, because
-the format itself does not notice a flipped bit.
+The header lies in the format's metadata under the key ``xpnn``, beside it under ``sha256`` a digest of the
+header and the arrays, because the format itself does not notice a flipped bit.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, HostArray], header
 
     # strided arrays would be saved wrong without a word
     tensors = {name: np.require(tensor, requirements="C") for name, tensor in tensors.items()}
-    text = json.dumps({**header, "version": VERSION, "sha256": _digest(tensors)}, ensure_ascii=False)
+    text = json.dumps({**header, "version": VERSION}, ensure_ascii=False)
     try:
-        atomic.write(path, save(dict(tensors), {"xpnn": text}))
+        atomic.write(path, save(dict(tensors), {"xpnn": text, "sha256": _digest(text, tensors)}))
     except OSError as error:
         raise ModelFileError(f"cannot write {path}: {_reason(error)}.") from error
 
@@ -68,30 +68,31 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, HostArray], dict[str, 
         with open(path, "rb"):  # noqa: PTH123  (says which of missing, folder or forbidden it is)
             pass
         with safe_open(path, framework="np") as file:
-            text = (file.metadata() or {}).get("xpnn")
-            if text is None:
+            metadata = file.metadata() or {}
+            if "xpnn" not in metadata:
                 raise ModelFileError(f"{path} is a safetensors file, but not one that xpnn wrote.")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        header = json.loads(text)
-        version, digest = int(header["version"]), header["sha256"]
+        header = json.loads(metadata["xpnn"])
+        version = int(header["version"])
     except ModelFileError:
         raise
     except OSError as error:
         raise ModelFileError(f"cannot read {path}: {_reason(error)}.") from error
-    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError, MemoryError) as error:
-        raise ModelFileError(f"{path} is not a model file of xpnn, or it is broken: {error}.") from error
+    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError, MemoryError, RecursionError) as error:
+        why = str(error).rstrip(".")
+        raise ModelFileError(f"{path} is not a model file of xpnn, or it is broken: {why}.") from error
     if version > VERSION:
         raise ModelFileError(f"{path} has format {version}; this xpnn reads up to {VERSION}: install a newer xpnn.")
-    if digest != _digest(tensors):
-        raise ModelFileError(f"{path} is damaged: its numbers are not the ones that were saved.")
+    if metadata.get("sha256") != _digest(metadata["xpnn"], tensors):
+        raise ModelFileError(f"{path} is damaged: its content is not what was saved.")
     return tensors, header
 
 
-def _digest(tensors: Mapping[str, HostArray]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(name.encode())
-        digest.update(tensors[name].tobytes())
+def _digest(header: str, tensors: Mapping[str, HostArray]) -> str:
+    digest = hashlib.sha256(header.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tensor.shape}".encode())
+        digest.update(tensor.tobytes())
     return digest.hexdigest()
 
 

@@ -132,7 +132,7 @@ def fit(
         params = arrays.copy(xp.astype(backend.detach(params), dtype), xp)
 
     loop = _Loop(network, loss, optimizer, train, check, epochs, batch_size, shuffle, tol, seed, xp)
-    with Progress() if progress else contextlib.nullcontext() as shown:
+    with Progress() if progress else contextlib.nullcontext() as shown, backend.overflow_to_infinity():
         return loop.run(params, [*callbacks, *([shown] if shown else [])], labels)
 
 

@@ -1,0 +1,82 @@
+"""One row per part: the table that the contract tests run over. A test asserts that no public part lacks its row."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+import xpnn
+from xpnn import losses
+
+# name: (the part, its formula for one number or row worked out with `math`, the derivative likewise)
+
+
+def _sigma(z: float) -> float:
+    return 1 / (1 + math.exp(-z))
+
+
+SCALAR_ACTIVATIONS = {
+    "sigmoid": (xpnn.Sigmoid(), _sigma, lambda z: _sigma(z) * (1 - _sigma(z))),
+    "tanh": (
+        xpnn.Tanh(),
+        lambda z: (math.exp(z) - math.exp(-z)) / (math.exp(z) + math.exp(-z)),
+        lambda z: 1 - math.tanh(z) ** 2,
+    ),
+    "relu": (xpnn.ReLU(), lambda z: max(0.0, z), lambda z: 1.0 if z > 0 else 0.0),
+    "leaky_relu": (xpnn.LeakyReLU(0.1), lambda z: z if z > 0 else 0.1 * z, lambda z: 1.0 if z > 0 else 0.1),
+    "linear": (xpnn.Linear(), lambda z: z, lambda z: 1.0),
+    "swish": (
+        xpnn.Swish(),
+        lambda z: z * _sigma(z),
+        lambda z: _sigma(z) + z * _sigma(z) * (1 - _sigma(z)),
+    ),
+    "elu": (
+        xpnn.ELU(1.5),
+        lambda z: z if z >= 0 else 1.5 * (math.exp(z) - 1),
+        lambda z: 1.0 if z >= 0 else 1.5 * math.exp(z),
+    ),
+}
+ACTIVATIONS = {name: row[0] for name, row in SCALAR_ACTIVATIONS.items()} | {"softmax": xpnn.Softmax()}
+
+# name: (the part, what its predictions and targets look like)
+LOSSES = {
+    "mse": (xpnn.MeanSquaredError(), "numbers"),
+    "binary_crossentropy": (xpnn.BinaryCrossentropy(), "probabilities"),
+    "categorical_crossentropy": (xpnn.CategoricalCrossentropy(), "distributions"),
+    "sigmoid + binary_crossentropy": (losses.SigmoidBinaryCrossentropy(), "logits of labels"),
+    "softmax + categorical_crossentropy": (losses.SoftmaxCategoricalCrossentropy(), "logits of classes"),
+}
+
+# name: (the layer, the shape of one sample of its input)
+LAYERS = {
+    "dense": (xpnn.Dense(3, "tanh"), (4,)),
+    "dense, softmax": (xpnn.Dense(3, "softmax"), (4,)),
+    "dense, named initializer": (xpnn.Dense(2, xpnn.ELU(0.5), "lecun_normal"), (5,)),
+}
+
+OPTIMIZERS = {"sgd": xpnn.SGD(0.1)}
+
+# name: (the part, the variance of weights with n_in inputs and n_out outputs, uniform or not)
+INITIALIZERS = {
+    "zeros": (xpnn.Zeros(), lambda n_in, n_out: 0.0, False),
+    "glorot_uniform": (xpnn.GlorotUniform(), lambda n_in, n_out: 2 / (n_in + n_out), True),
+    "glorot_normal": (xpnn.GlorotNormal(), lambda n_in, n_out: 2 / (n_in + n_out), False),
+    "he_uniform": (xpnn.HeUniform(), lambda n_in, n_out: 2 / n_in, True),
+    "he_normal": (xpnn.HeNormal(), lambda n_in, n_out: 2 / n_in, False),
+    "lecun_normal": (xpnn.LecunNormal(), lambda n_in, n_out: 1 / n_in, False),
+}
+
+
+def targets_for(kind: str, n: int, k: int, rng):
+    """Predictions (n, k) and targets (n, k) of a kind in `LOSSES`, as host arrays, away from every kink."""
+    numbers = rng.normal(size=(n, k))
+    one_hot = np.eye(k)[rng.integers(0, k, n)]
+    labels = rng.integers(0, 2, (n, k)).astype(float)
+    return {
+        "numbers": (numbers, rng.normal(size=(n, k))),
+        "probabilities": (rng.uniform(0.05, 0.95, (n, k)), labels),
+        "distributions": (rng.dirichlet(np.full(k, 5.0), n), one_hot),
+        "logits of labels": (numbers, labels),
+        "logits of classes": (numbers, one_hot),
+    }[kind]

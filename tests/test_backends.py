@@ -1,0 +1,145 @@
+"""What each library's file does must equal the generic backend; probes must be real."""
+
+import importlib.util
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import xpnn
+from xpnn import backends
+from xpnn.backends.generic import Backend
+from xpnn.errors import BackendError
+from xpnn.training.step import State, make_step
+
+from .cases import OPTIMIZERS
+from .conftest import LIBRARIES
+
+
+def test_to_host_equals_the_generic_way(lib, dtype):
+    array = lib([[1.5, -2.0]], dtype)
+    host = backends.of(array).to_host(array)
+    assert type(host) is np.ndarray
+    assert host.dtype == dtype
+    np.testing.assert_array_equal(host, Backend("generic").to_host(array))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_step_equals_the_generic_backend_s(name, lib, dtype, rng):
+    """Compiled and swept in the library's way, or eagerly with plain expressions: the same state and loss."""
+    network, optimizer = xpnn.mlp([3, 4, 2], hidden="tanh", output="softmax"), OPTIMIZERS[name]
+    X, y = lib(rng.normal(size=(6, 3)), dtype), lib(rng.integers(0, 2, 6))
+    results = []
+    for backend in (backends.of(X), Backend("generic")):
+        step = make_step(network, xpnn.CategoricalCrossentropy(), optimizer, xp=lib.xp, backend=backend)
+        params = network.init(0, like=X)
+        state = State(params, optimizer.init(params, xp=lib.xp), 0)
+        for _ in range(3):
+            state, loss = step(state, X, y, None)
+        backend.synchronize(loss)
+        results.append((state, float(loss)))
+    (ours, our_loss), (reference, reference_loss) = results
+    tolerance = 1e-6 if dtype == "float32" else 1e-14
+    assert int(ours.step) == reference.step == 3
+    assert our_loss == pytest.approx(reference_loss, rel=tolerance)
+    for a, b in zip((ours.params, *ours.moments), (reference.params, *reference.moments), strict=True):
+        lib.check(a, dtype)
+        np.testing.assert_allclose(lib.host(a), lib.host(b), rtol=10 * tolerance, atol=tolerance)
+
+
+def test_devices_lists_every_known_library_and_tries_it():
+    found = xpnn.devices()
+    assert {d.library for d in found} >= set(backends.KNOWN)
+    for device in found:
+        assert device.usable == (device.reason == "")
+        assert device.installed == (importlib.util.find_spec(device.library) is not None)
+        if device.usable:
+            assert device.version
+            assert device.device
+    assert any(d.library == "numpy" and d.usable and d.device == "cpu" for d in found)
+
+
+def test_what_is_not_installed_says_how_to_install_it(monkeypatch):
+    for name in ("torch", "jax", "cupy"):
+        monkeypatch.setattr(backends._backend(name), "available", lambda: False)
+    with pytest.raises(BackendError, match=r"torch cannot be used here: not installed: pip install 'xpnn\[torch\]'"):
+        backends.get("torch")
+    with pytest.raises(BackendError, match=r"cupy cannot be used here: not installed: pip install 'xpnn\[cuda13\]'"):
+        backends.get("cupy")
+    reasons = {d.library: d.reason for d in xpnn.devices()}
+    assert reasons["jax"].startswith("not installed: pip install 'xpnn[jax]'")
+
+
+def test_cupy_without_a_gpu_says_why_and_numpy_works_on():
+    cupy = pytest.importorskip("cupy")
+    if cupy.cuda.is_available():
+        pytest.skip("there is a GPU")
+    (device,) = (d for d in xpnn.devices() if d.library == "cupy")
+    assert device.installed
+    assert not device.usable
+    assert "CUDA" in device.reason
+    with pytest.raises(BackendError, match=r"cupy cannot be used here: .*CUDA.*Run 'xpnn devices'"):
+        backends.get("cupy")
+    X = np.ones((3, 2))
+    assert type(xpnn.fit(xpnn.mlp([2, 1]), X, X[:, :1], epochs=1).predict(X)) is np.ndarray
+
+
+def test_an_unknown_backend_lists_the_known_ones():
+    with pytest.raises(
+        BackendError, match=r"unknown backend 'nunpy'. Did you mean 'numpy'\? Valid: numpy, cupy, torch"
+    ):
+        backends.get("nunpy")
+    with pytest.raises(BackendError, match="unknown backend 'no such!'"):
+        backends.get("no such!")
+
+
+@pytest.mark.parametrize("name", [n for n in ("numpy", "torch", "jax") if n in LIBRARIES])
+def test_an_unknown_device_is_an_error(name):
+    with pytest.raises(BackendError, match=f"{name} cannot be used here on device 'abacus:0'"):
+        backends.get(name, "abacus:0")
+
+
+def test_a_broken_library_is_reported_not_raised(monkeypatch):
+    class Broken(Backend):
+        def version(self):
+            raise RuntimeError("half installed\nand more")
+
+    monkeypatch.setitem(backends._generic, "math", Broken("math"))
+    (device,) = (d for d in xpnn.devices() if d.library == "math")
+    assert (device.usable, device.reason) == (False, "RuntimeError: half installed")
+
+
+def test_a_wrong_product_is_not_usable(monkeypatch):
+    numpy = backends.get("numpy")
+    monkeypatch.setattr(numpy, "to_host", lambda array: np.zeros((2, 2)))
+    assert numpy.probe("cpu") == "a small matrix product came out wrong"
+
+
+def test_torch_arrays_with_a_graph_do_not_leak_it():
+    torch = pytest.importorskip("torch")
+    X = torch.ones((4, 2), requires_grad=True)
+    y = torch.ones((4, 1)) * X[:, :1]
+    model = xpnn.fit(xpnn.mlp([2, 1]), X, y, epochs=2, validation_data=(X, y))
+    assert not model.params.requires_grad
+    assert not model.predict(X).requires_grad
+    assert model.evaluate(X, y)["loss"] == pytest.approx(model.evaluate(X.detach(), y.detach())["loss"])
+    assert X.grad is None
+
+
+HEAVY = ("torch", "jax", "cupy", "sklearn", "matplotlib", "polars", "safetensors", "click", "rich", "scipy")
+
+
+def test_importing_xpnn_loads_nothing_heavy():
+    code = f"import sys, xpnn; print([m for m in {HEAVY} if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_training_on_numpy_loads_no_other_array_library():
+    code = (
+        "import sys, numpy as np, xpnn; X = np.ones((4, 2)); xpnn.fit(xpnn.mlp([2, 1]), X, X[:, :1], epochs=2);"
+        f"print([m for m in {HEAVY} if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+
+from xpnn import SGD, backends, losses, mlp
+from xpnn.training import fastest
+
+from .conftest import LIBRARIES
+
+NETWORK = mlp([3, 4, 1], output="sigmoid")
+X = np.linspace(-1, 1, 24, dtype=np.float32).reshape(8, 3)
+Y = np.asarray([[0.0], [1.0]] * 4, dtype=np.float32)
+
+
+def choose(steps, x=X, y=Y):
+    return fastest.choose(NETWORK, losses.get("binary_crossentropy"), SGD(0.1), x, y, steps=steps)
+
+
+class Fake:
+    """A library that is usable and has a device."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def device_names(self):
+        return [f"{self.name}:0", f"{self.name}:1"]
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """Say how many seconds a step takes on each library; those not named cannot be used."""
+
+    def say(**seconds):
+        def measure(backend, device, *_):
+            took = seconds[backend.name]
+            if isinstance(took, Exception):
+                raise took
+            return took
+
+        monkeypatch.setattr(fastest, "_seconds_per_step", measure)
+        monkeypatch.setattr(backends, "get_if_usable", lambda name: Fake(name) if name in seconds else None)
+
+    return say
+
+
+def test_short_training_stays_with_numpy_and_tries_no_other_library(timed, monkeypatch):
+    timed(numpy=0.001)
+    monkeypatch.setattr(backends, "get_if_usable", lambda name: pytest.fail(f"tried {name}"))
+    choice = choose(steps=5000)
+    assert (choice.backend, choice.device) == ("numpy", "cpu")
+    assert choice.reason == "about 5.0 s of training, too short to load another library"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "backend", "device"),
+    [
+        ({"numpy": 0.003, "torch": 0.001, "jax": 0.002}, "torch", "torch:0"),
+        ({"numpy": 0.003, "cupy": 0.0001, "torch": 0.001}, "cupy", "cupy:0"),
+        ({"numpy": 0.001, "torch": 0.002}, "numpy", "cpu"),
+        ({"numpy": 0.001}, "numpy", "cpu"),
+    ],
+)
+def test_long_training_takes_the_fastest_library_on_its_best_device(timed, seconds, backend, device):
+    timed(**seconds)
+    choice = choose(steps=100_000)
+    assert (choice.backend, choice.device) == (backend, device)
+
+
+def test_the_reason_lists_what_was_measured_fastest_first(timed):
+    timed(numpy=0.003, jax=0.002, torch=0.0012)
+    assert choose(steps=100_000).reason == "the fastest here, ms per step: torch 1.2, jax 2, numpy 3"
+
+
+def test_a_library_that_fails_in_the_trial_is_passed_over(timed):
+    timed(numpy=0.003, torch=RuntimeError("out of memory"), jax=0.002)
+    assert choose(steps=100_000).backend == "jax"
+
+
+def test_a_real_trial_measures_every_usable_library(monkeypatch):
+    monkeypatch.setattr(fastest, "_TRIAL", 0.0)  # three steps each will do
+    choice = choose(steps=10**9)
+    usable = [name for name in backends.KNOWN if name in LIBRARIES]
+    assert choice.backend in usable
+    assert all(f"{name} " in choice.reason for name in usable)
+
+
+def test_the_trial_leaves_the_data_as_they_are():
+    x, y = X.copy(), Y.copy()
+    choose(steps=1, x=x, y=y)
+    assert np.array_equal(x, X)
+    assert np.array_equal(y, Y)

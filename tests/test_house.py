@@ -1,0 +1,102 @@
+"""Rules of the house: every public part is tested and described, and the table of cases is complete."""
+
+import dataclasses
+import inspect
+import pickle
+
+import pytest
+
+import xpnn
+from xpnn import activations, initializers, layers, losses, optimizers, registry
+
+from .cases import ACTIVATIONS, INITIALIZERS, LAYERS, LOSSES, OPTIMIZERS
+
+PARTS = [
+    *ACTIVATIONS.values(),
+    *(row[0] for row in LOSSES.values()),
+    *(row[0] for row in LAYERS.values()),
+    *OPTIMIZERS.values(),
+    *(row[0] for row in INITIALIZERS.values()),
+]
+BASES = (xpnn.Activation, xpnn.Loss, xpnn.Layer, xpnn.Optimizer, xpnn.Initializer)
+PUBLIC = [getattr(xpnn, name) for name in xpnn.__all__]
+
+
+@pytest.mark.parametrize(
+    ("names", "rows"),
+    [
+        (activations.NAMES, ACTIVATIONS.values()),
+        (losses.NAMES, [row[0] for row in LOSSES.values()]),
+        (layers.registry.classes, [row[0] for row in LAYERS.values()]),
+        (optimizers.NAMES, OPTIMIZERS.values()),
+        (initializers.NAMES, [row[0] for row in INITIALIZERS.values()]),
+    ],
+)
+def test_every_registered_part_has_its_row(names, rows):
+    assert set(names.values()) <= {type(part) for part in rows}
+
+
+def test_every_public_part_is_registered_by_a_name():
+    registered = {cls for r in (activations, losses, optimizers, initializers) for cls in r.NAMES.values()}
+    registered |= set(layers.registry.classes.values())
+    public = {c for c in PUBLIC if inspect.isclass(c) and issubclass(c, BASES)} - set(BASES)
+    assert public == registered
+
+
+@pytest.mark.parametrize("part", PARTS, ids=repr)
+def test_a_part_is_its_hyperparameters(part):
+    assert dataclasses.is_dataclass(part)
+    assert pickle.loads(pickle.dumps(part)) == part
+    assert hash(part) == hash(dataclasses.replace(part))
+    assert eval(repr(part), vars(xpnn) | vars(losses)) == part
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        part.anything = 1
+
+
+@pytest.mark.parametrize("part", [p for p in PARTS if type(p).__name__ in xpnn.__all__], ids=repr)
+def test_a_part_survives_json(part):
+    assert registry.build(registry.describe(part)) == part
+
+
+@pytest.mark.parametrize("thing", [t for t in PUBLIC if inspect.isclass(t) or inspect.isfunction(t)], ids=repr)
+def test_every_public_name_and_method_has_a_docstring(thing):
+    assert inspect.getdoc(thing)
+    if inspect.isclass(thing) and thing.__module__.startswith("xpnn"):
+        for name, member in vars(thing).items():
+            if inspect.isfunction(member) and not name.startswith("_"):
+                assert inspect.getdoc(member), f"{thing.__name__}.{name}"
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [t for t in PUBLIC if inspect.isfunction(t)]
+    + [getattr(xpnn.Model, n) for n in ("predict", "predict_labels", "evaluate", "to")],
+    ids=lambda t: t.__qualname__,
+)
+def test_every_parameter_of_a_public_function_is_described(thing):
+    names = [n for n in inspect.signature(thing).parameters if n != "self"]
+    assert [n for n in names if f"{n} :" not in thing.__doc__] == []
+
+
+def test_the_base_classes_leave_the_formulas_to_their_subclasses():
+    with pytest.raises(NotImplementedError):
+        xpnn.Activation().forward(None, xp=None)
+    with pytest.raises(NotImplementedError):
+        xpnn.Activation().backward(None, None, xp=None)
+    with pytest.raises(NotImplementedError):
+        xpnn.Loss().terms(None, None, xp=None)
+    with pytest.raises(NotImplementedError):
+        xpnn.Initializer().sample((1, 1), None)
+    with pytest.raises(NotImplementedError):
+        xpnn.Optimizer().init(None, xp=None)
+    with pytest.raises(NotImplementedError):
+        xpnn.Optimizer().constants(0)
+    for method, arguments in (
+        ("parameter_shapes", ((2,),)),
+        ("output_shape", ((2,),)),
+        ("init", ((2,), None)),
+        ("forward", ({}, None, None)),
+        ("backward", ({}, None, None, None)),
+    ):
+        with pytest.raises(NotImplementedError):
+            getattr(xpnn.Layer(), method)(*arguments)

@@ -1,0 +1,275 @@
+"""Models: predicting, scoring, moving, saving and loading."""
+
+import numpy as np
+import pytest
+
+import xpnn
+from xpnn import arrays
+from xpnn.errors import ArrayError, BackendError, InputError, ModelFileError
+from xpnn.files import tensors
+
+from .conftest import LIBRARIES
+
+
+def trained(lib, dtype="float64", output="softmax", k=3, **options):
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(30, 2))
+    y = {
+        "softmax": np.arange(30) % k,
+        "sigmoid": (X[:, :1] > 0) * np.ones(k),
+        "linear": X[:, :1] * np.arange(1, k + 1),
+    }
+    network = xpnn.mlp([2, 5, k], hidden="tanh", output=output)
+    return xpnn.fit(network, lib(X, dtype), lib(y[output], dtype), epochs=20, optimizer=xpnn.SGD(0.5), **options), X
+
+
+def test_predict_is_the_forward_pass(lib, dtype):
+    model, X = trained(lib, dtype)
+    y_hat = model.predict(lib(X, dtype))
+    lib.check(y_hat, dtype)
+    np.testing.assert_array_equal(lib.host(y_hat), lib.host(model.network.forward(model.params, lib(X, dtype))))
+    np.testing.assert_allclose(lib.host(y_hat).sum(axis=1), 1.0, rtol=1e-6)
+
+
+def test_predict_takes_other_dtypes_and_answers_in_the_model_s(lib):
+    model, _ = trained(lib, "float32")
+    lib.check(model.predict(lib([[1.0, 2.0]], "float64")), "float32")
+    lib.check(model.predict(lib([[1, 2]])), "float32")
+
+
+@pytest.mark.parametrize(
+    ("output", "k", "shape"), [("softmax", 3, (4,)), ("sigmoid", 1, (4,)), ("sigmoid", 2, (4, 2))]
+)
+def test_predict_labels_gives_class_numbers(output, k, shape, lib):
+    model, X = trained(lib, output=output, k=k)
+    labels, y_hat = model.predict_labels(lib(X[:4])), lib.host(model.predict(lib(X[:4])))
+    assert tuple(labels.shape) == shape
+    expected = y_hat.argmax(axis=1) if output == "softmax" else (y_hat >= 0.5).reshape(shape)
+    np.testing.assert_array_equal(lib.host(labels), expected)
+
+
+def test_predict_labels_gives_names_where_there_are_some(lib):
+    model, X = trained(lib, labels=["a", "b", "c"])
+    numbers = lib.host(model.predict(lib(X))).argmax(axis=1)
+    assert model.predict_labels(lib(X)).tolist() == ["abc"[i] for i in numbers]
+
+
+def test_a_regression_has_no_labels():
+    model, X = trained(LIBRARIES["numpy"], output="linear")
+    with pytest.raises(
+        InputError, match=r"predict_labels needs a softmax or sigmoid output, this network's is Linear\(\)"
+    ):
+        model.predict_labels(X)
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (np.ones((4, 3)), r"X must have shape \(n, 2\).*got \(4, 3\)"),
+        (np.ones((0, 2)), "X is empty"),
+        (np.array([[1.0, 2.0], [np.nan, 1.0]]), "X holds nan at row 1, column 0"),
+    ],
+)
+def test_predict_refuses_bad_features(X, message, lib):
+    model, _ = trained(lib)
+    with pytest.raises(InputError, match=message):
+        model.predict(lib(X))
+
+
+def test_evaluate_classification(lib, dtype):
+    model, X = trained(lib, dtype)
+    labels = np.arange(30) % 3
+    scores = model.evaluate(lib(X, dtype), lib(labels))
+    y_hat = lib.host(model.predict(lib(X, dtype)))
+    assert scores["accuracy"] == pytest.approx((y_hat.argmax(axis=1) == labels).mean(), rel=1e-6)
+    assert scores["loss"] == pytest.approx(-np.log(y_hat[np.arange(30), labels]).mean(), rel=1e-5)
+    assert model.evaluate(lib(X, dtype), lib(np.eye(3)[labels], dtype)) == pytest.approx(scores)
+
+
+def test_evaluate_several_labels(lib):
+    model, X = trained(lib, output="sigmoid", k=2)
+    y = (X > 0).astype(float)
+    expected = ((lib.host(model.predict(lib(X))) >= 0.5) == (y == 1)).mean()
+    assert model.evaluate(lib(X), lib(y))["accuracy"] == pytest.approx(expected)
+
+
+def test_evaluate_regression(lib):
+    model, X = trained(lib, output="linear", k=2)
+    y = np.stack([X[:, 0], X[:, 1] + 1], axis=1)
+    y_hat = lib.host(model.predict(lib(X)))
+    scores = model.evaluate(lib(X), lib(y))
+    assert scores["loss"] == pytest.approx(((y_hat - y) ** 2).mean())
+    assert scores["mean_absolute_error"] == pytest.approx(abs(y_hat - y).mean())
+    assert scores["r2"] == pytest.approx((1 - ((y_hat - y) ** 2).sum(0) / ((y - y.mean(0)) ** 2).sum(0)).mean())
+
+
+def test_r2_of_a_constant_target_is_a_number(lib):
+    model, X = trained(lib, output="linear", k=1)
+    assert model.evaluate(lib(X), lib(np.ones(30)))["r2"] == 0.0
+
+
+def test_evaluate_weighs_the_loss(lib):
+    model, X = trained(lib, output="sigmoid", k=1)
+    y, w = (X[:, 0] > 0).astype(float), np.zeros(30)
+    w[[3, 4]] = 2.0, 1.0
+    scores = model.evaluate(lib(X), lib(y), lib(w))
+    repeated = model.evaluate(lib(X[[3, 3, 4]]), lib(y[[3, 3, 4]]))
+    assert scores["loss"] == pytest.approx(repeated["loss"])
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_labels", "evaluate"])
+def test_arrays_of_another_library_are_an_error_that_says_how_to_move(method):
+    torch = pytest.importorskip("torch")
+    model, X = trained(LIBRARIES["numpy"])
+    given = (torch.asarray(X), torch.arange(30) % 3)[: 2 if method == "evaluate" else 1]
+    with pytest.raises(ArrayError, match=r"X is a torch array but model is a numpy array: .*model.to\(like=X\)"):
+        getattr(model, method)(*given)
+
+
+# --- moving ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("there", LIBRARIES)
+def test_a_moved_model_predicts_the_same(there, dtype):
+    model, X = trained(LIBRARIES["numpy"], dtype)
+    lib = LIBRARIES[there]
+    moved = model.to(like=lib(X, dtype))
+    lib.check(moved.params, dtype)
+    tolerance = 1e-6 if dtype == "float32" else 1e-14
+    np.testing.assert_allclose(lib.host(moved.predict(lib(X, dtype))), model.predict(X.astype(dtype)), rtol=tolerance)
+    back = moved.to("numpy")
+    assert type(back.params) is np.ndarray
+    assert back.params.tobytes() == model.params.tobytes()
+
+
+def test_to_changes_the_dtype_in_place_of_the_library(lib):
+    model, _ = trained(lib)
+    lib.check(model.to(dtype="float32").params, "float32")
+    with pytest.raises(InputError, match="dtype must be 'float32' or 'float64', got 'int32'"):
+        model.to(dtype="int32")
+
+
+def test_to_needs_to_be_told_where():
+    model, X = trained(LIBRARIES["numpy"])
+    with pytest.raises(InputError, match="to: give either like=array, or a backend, device or dtype"):
+        model.to()
+    with pytest.raises(InputError, match="to: give either"):
+        model.to("numpy", like=X)
+    with pytest.raises(BackendError, match=r"unknown backend 'numpi'. Did you mean 'numpy'"):
+        model.to("numpi")
+
+
+def test_float64_on_jax_without_x64_is_an_error_not_a_loss_of_digits():
+    jax = pytest.importorskip("jax")
+    model, _ = trained(LIBRARIES["numpy"])
+    with (
+        jax.enable_x64(False),
+        pytest.warns(UserWarning, match="float64"),
+        pytest.raises(BackendError, match=r"jax gave float32 where float64 was asked for: .*jax_enable_x64"),
+    ):
+        model.to("jax")
+
+
+# --- files ----------------------------------------------------------------------------------------------------
+
+
+def test_saved_and_loaded_it_is_the_same_model(lib, dtype, tmp_path):
+    model, X = trained(lib, dtype, labels=["a", "b", "c"])
+    path = tmp_path / "model.safetensors"
+    model.save(path)
+    for again in (xpnn.load(path, like=lib(X, dtype)), xpnn.load(str(path), like=lib(np.zeros(1)))):
+        lib.check(again.params, dtype)
+        assert lib.host(again.params).tobytes() == lib.host(model.params).tobytes()
+        assert again.network == model.network
+        assert again.loss == model.loss
+        assert again.history == model.history
+        assert list(again.labels) == ["a", "b", "c"]
+        assert again.stopped == "epochs"
+    on_host = xpnn.load(path)
+    assert type(on_host.params) is np.ndarray
+
+
+@pytest.mark.parametrize("name", [n for n in ("torch", "jax", "cupy") if n in LIBRARIES])
+def test_load_on_a_backend_by_name(name, tmp_path):
+    model, X = trained(LIBRARIES["numpy"])
+    model.save(tmp_path / "m")
+    device = "cpu" if name != "cupy" else "cuda:0"
+    loaded = xpnn.load(tmp_path / "m", backend=name, device=device)
+    LIBRARIES[name].check(loaded.predict(LIBRARIES[name](X)) if name != "cupy" else loaded.params)
+
+
+def test_load_takes_an_array_or_a_backend_not_both(tmp_path):
+    with pytest.raises(InputError, match="load: give either like=array, or a backend and device"):
+        xpnn.load(tmp_path / "m", like=np.ones(1), backend="numpy")
+
+
+def test_hyperparameters_survive_the_file(tmp_path):
+    network = xpnn.Sequential(
+        xpnn.Dense(3, xpnn.ELU(0.7), "lecun_normal"), xpnn.Dense(2, xpnn.LeakyReLU(0.2)), input_shape=(2,)
+    )
+    X = np.ones((4, 2))
+    model = xpnn.fit(network, X, X, loss=xpnn.MeanSquaredError("sum"), epochs=1)
+    model.save(tmp_path / "m")
+    again = xpnn.load(tmp_path / "m")
+    assert again.network == network
+    assert again.loss == xpnn.MeanSquaredError("sum")
+
+
+def test_other_programs_can_read_the_arrays(tmp_path):
+    from safetensors.numpy import load_file
+
+    model, _ = trained(LIBRARIES["numpy"])
+    model.save(tmp_path / "m.safetensors")
+    named = load_file(tmp_path / "m.safetensors")
+    assert set(named) == {"layers.0.W", "layers.0.b", "layers.1.W", "layers.1.b"}
+    np.testing.assert_array_equal(named["layers.1.W"], model.network.unflatten(model.params)[1]["W"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda named, header: header.pop("network"), "does not describe a model of xpnn: KeyError"),
+        (lambda named, header: header["network"].update(input_shape=[3]), r"W of layer 1 must have shape \(3, 5\)"),
+        (lambda named, header: named.pop("layers.1.b"), "does not describe a model of xpnn: KeyError.*layers.1.b"),
+        (lambda named, header: named.update(extra=np.ones(1)), "holds arrays that its network does not have: extra"),
+        (lambda named, header: header["loss"].update({"class": "Guess"}), "cannot rebuild a part of the model"),
+    ],
+)
+def test_a_model_file_that_does_not_fit_together(change, message, tmp_path):
+    model, _ = trained(LIBRARIES["numpy"])
+    model.save(tmp_path / "m")
+    named, header = tensors.read(tmp_path / "m")
+    change(named, header)
+    tensors.write(tmp_path / "m", named, header)
+    with pytest.raises(ModelFileError, match=message):
+        xpnn.load(tmp_path / "m")
+
+
+def test_a_failed_save_keeps_what_was_there(tmp_path, monkeypatch):
+    model, X = trained(LIBRARIES["numpy"])
+    path = tmp_path / "m"
+    model.save(path)
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(ModelFileError, match=r"cannot write .*: No space left on device"):
+        xpnn.fit(model.network, X, np.arange(30) % 3, epochs=1).save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_repr_and_str_say_what_it_is(capsys):
+    model, _ = trained(LIBRARIES["numpy"])
+    assert repr(model) == "Model(2-5-3, 33 parameters, CategoricalCrossentropy, numpy float64 on cpu)"
+    model.summary()
+    assert capsys.readouterr().out == f"{model}\n"
+    assert "Dense softmax" in str(model)
+
+
+def test_a_generic_library_is_moved_to_by_its_package_name():
+    strict = pytest.importorskip("array_api_strict")
+    model, _ = trained(LIBRARIES["numpy"])
+    assert arrays.namespace(params=model.to("array_api_strict").params) is strict
