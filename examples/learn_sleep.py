@@ -19,7 +19,7 @@ network = xpnn.mlp([2, 4, 1], hidden="sigmoid", output="sigmoid")
 network.summary()
 
 for loss in ("mse", "binary_crossentropy"):
-    model = xpnn.fit(network, X, y, loss=loss, optimizer=xpnn.SGD(2.0), epochs=2000, tol=0.01, seed=1)
+    model = xpnn.fit(network, X, y, loss=loss, optimizer=xpnn.SGD(2.0), epochs=2000, tol=0.08, seed=1)
     losses = model.history["loss"]
     scores = model.evaluate(X, y)
     print(f"\n{loss}: loss {losses[0]:.3f} → {losses[-1]:.3f} in {len(losses)} epochs")

@@ -117,6 +117,13 @@ def test_the_check_leaves_nothing_behind(tmp_path):
 # --- model files
 
 
+def test_the_same_model_gives_the_same_file(model):
+    first = model.read_bytes()
+    for _ in range(10):
+        tensors.write(model, ARRAYS, HEADER)
+        assert model.read_bytes() == first
+
+
 def test_arrays_and_header_come_back_bit_by_bit(model):
     arrays, header = tensors.read(model)
     assert set(arrays) == set(ARRAYS)
@@ -144,7 +151,7 @@ def test_every_flipped_bit_is_noticed(model):
             broken = bytearray(whole)
             broken[position] ^= 1 << bit
             model.write_bytes(broken)
-            with pytest.raises(ModelFileError, match="broken|damaged|not one that xpnn wrote|newer xpnn"):
+            with pytest.raises(ModelFileError, match=r"broken|damaged|not one that xpnn wrote|newer xpnn"):
                 tensors.read(model)
 
 
@@ -193,10 +200,14 @@ def test_the_same_bytes_in_another_shape_or_dtype_are_noticed(model, changes):
         (safetensors.numpy.save(ARRAYS, {"xpnn": "[1]"}), "or it is broken"),
         (safetensors.numpy.save(ARRAYS, {"xpnn": '{"version": null}'}), "or it is broken"),
         (safetensors.numpy.save(ARRAYS, {"xpnn": "[" * 100_000}), "or it is broken"),
-        (safetensors.numpy.save(ARRAYS, {"xpnn": '{"version": 1}'}), "is damaged"),
-        (safetensors.numpy.save(ARRAYS, {"xpnn": '{"version": 99}'}), "has format 99; .* install a newer xpnn"),
+        (safetensors.numpy.save(ARRAYS, {"xpnn": '{"version": 1}'}), "or it is broken: 'sha256'"),
+        (safetensors.numpy.save(ARRAYS, {"xpnn": '{"version": 1, "sha256": "0"}'}), "is damaged"),
+        (
+            safetensors.numpy.save(ARRAYS, {"xpnn": '{"version": 99, "sha256": "0"}'}),
+            "has format 99; .* install a newer xpnn",
+        ),
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_a_foreign_file_says_what_it_is_not(tmp_path, content, message):
     (tmp_path / "model").write_bytes(content)

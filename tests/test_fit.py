@@ -283,6 +283,21 @@ def test_a_loss_that_diverges_in_the_first_epoch_leaves_the_initial_parameters()
         xpnn.fit(xpnn.mlp([1, 1]), X, X, epochs=3)
 
 
+def test_parameters_that_blow_up_in_the_very_last_step_are_not_given_out(lib):
+    X = lib([[1.0], [2.0]], "float32")
+    with quiet(lib), pytest.raises(TrainingDiverged, match=r"parameters became NaN .* those after epoch 0") as stop:
+        xpnn.fit(xpnn.mlp([1, 1]), X, lib([[1e30], [2e30]], "float32"), optimizer=xpnn.SGD(1e30), epochs=1,
+                 loss=Huge())  # fmt: skip
+    np.testing.assert_array_equal(lib.host(stop.value.model.params), xpnn.mlp([1, 1]).init(0).astype(np.float32))
+
+
+class Huge(xpnn.MeanSquaredError):
+    """A loss that stays finite where its gradient does not stay small."""
+
+    def terms(self, prediction, y, *, xp):
+        return prediction * 0.0, prediction * 0.0 + 1e30
+
+
 # --- what it refuses ----------------------------------------------------------------------------------------
 
 NAN, INF = float("nan"), float("inf")

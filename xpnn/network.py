@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from typing import Any, cast
 
 from xpnn import arrays, random, registry, text
@@ -52,10 +53,10 @@ class Sequential:
         for position, layer in enumerate(layers, 1):
             if not isinstance(layer, Layer):
                 raise InputError(f"Sequential: layer {position} must be a Layer such as Dense(3), got {layer!r}.")
-        if not isinstance(input_shape, Sequence) or not all(isinstance(d, int) and d >= 1 for d in input_shape):
+        if not isinstance(input_shape, Sequence) or not all(isinstance(d, Integral) and d >= 1 for d in input_shape):
             raise InputError(f"Sequential: input_shape must be a tuple such as (2,), got {input_shape!r}.")
         object.__setattr__(self, "layers", tuple(layers))
-        object.__setattr__(self, "input_shape", tuple(input_shape))
+        object.__setattr__(self, "input_shape", tuple(map(int, input_shape)))
         _ = self.shapes  # a layer that does not fit its input says so now
 
     def __repr__(self) -> str:

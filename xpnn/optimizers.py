@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import ClassVar
 
 from xpnn.errors import InputError
@@ -74,7 +75,7 @@ class SGD(Optimizer):
     rule = staticmethod(sgd)
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.learning_rate, int | float) and 0 < self.learning_rate < math.inf):
+        if not (isinstance(self.learning_rate, Real) and 0 < self.learning_rate < math.inf):
             raise InputError(f"SGD: learning_rate must be a number > 0, got {self.learning_rate!r}.")
 
     def init(self, params: Array, *, xp: Namespace) -> tuple[Array, ...]:

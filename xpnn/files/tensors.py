@@ -1,7 +1,7 @@
 """A model file: arrays by name and one JSON header, in the safetensors format.
 
-The header lies in the format's metadata under the key ``xpnn``, beside it under ``sha256`` a digest of the
-header and the arrays, because the format itself does not notice a flipped bit.
+The header lies in the format's metadata under the key ``xpnn``; it holds a SHA-256 of the arrays and of the rest
+of itself, because the format itself does not notice a flipped bit.
 """
 
 from __future__ import annotations
@@ -47,9 +47,11 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, HostArray], header
 
     # strided arrays would be saved wrong without a word
     tensors = {name: np.require(tensor, requirements="C") for name, tensor in tensors.items()}
-    text = json.dumps({**header, "version": VERSION}, ensure_ascii=False)
+    header = {**header, "version": VERSION}
+    # one key alone: the format keeps several in no order, and the same model shall give the same file
+    text = json.dumps({**header, "sha256": _digest(header, tensors)}, ensure_ascii=False)
     try:
-        atomic.write(path, save(dict(tensors), {"xpnn": text, "sha256": _digest(text, tensors)}))
+        atomic.write(path, save(dict(tensors), {"xpnn": text}))
     except OSError as error:
         raise ModelFileError(f"cannot write {path}: {_reason(error)}.") from error
 
@@ -68,12 +70,12 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, HostArray], dict[str, 
         with open(path, "rb"):  # noqa: PTH123  (says which of missing, folder or forbidden it is)
             pass
         with safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
-            if "xpnn" not in metadata:
+            text = (file.metadata() or {}).get("xpnn")
+            if text is None:
                 raise ModelFileError(f"{path} is a safetensors file, but not one that xpnn wrote.")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        header = json.loads(metadata["xpnn"])
-        version = int(header["version"])
+        header = json.loads(text)
+        version, digest = int(header["version"]), header.pop("sha256")
     except ModelFileError:
         raise
     except OSError as error:
@@ -83,13 +85,13 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, HostArray], dict[str, 
         raise ModelFileError(f"{path} is not a model file of xpnn, or it is broken: {why}.") from error
     if version > VERSION:
         raise ModelFileError(f"{path} has format {version}; this xpnn reads up to {VERSION}: install a newer xpnn.")
-    if metadata.get("sha256") != _digest(metadata["xpnn"], tensors):
+    if digest != _digest(header, tensors):
         raise ModelFileError(f"{path} is damaged: its content is not what was saved.")
     return tensors, header
 
 
-def _digest(header: str, tensors: Mapping[str, HostArray]) -> str:
-    digest = hashlib.sha256(header.encode())
+def _digest(header: Mapping[str, Any], tensors: Mapping[str, HostArray]) -> str:
+    digest = hashlib.sha256(json.dumps(header).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tensor.shape}".encode())
         digest.update(tensor.tobytes())

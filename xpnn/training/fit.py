@@ -7,6 +7,7 @@ import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any
 
@@ -153,6 +154,7 @@ class _Loop:
     def run(self, params: Array, callbacks: Sequence[Callback], labels: Sequence[Any] | None) -> Model:
         xp, backend = self.xp, backends.of(params)
         step = make_step(self.network, self.loss, self.optimizer, xp=xp, backend=backend)
+        J = value(self.network, self.loss)
         state = State(params, self.optimizer.init(params, xp=xp), 0)
         history: dict[str, list[float]] = {"loss": []}
         if self.check:
@@ -164,6 +166,19 @@ class _Loop:
             kept = {name: values[:epoch] for name, values in history.items()}
             return Model(self.network, params, self.loss, kept, labels, stopped)
 
+        def diverged(epoch: int, what: str) -> TrainingDiverged:
+            # the last step of an epoch may be the one that blew up: the newest parameters with a finite loss are kept
+            finite = ((e, p) for e, p in reversed(snapshots) if math.isfinite(float(J(p, *self.train))))
+            good, params = next(finite, snapshots[0])
+            rate = getattr(self.optimizer, "learning_rate", None)
+            return TrainingDiverged(
+                f"{what} in epoch {epoch}; the last good parameters, those after epoch {good}, are in this error's "
+                f".model. Use a smaller learning rate (now {rate}) or standardise the features.",
+                model=model(params, good, "diverged"),
+                epoch=epoch,
+            )
+
+        stopped = "epochs"
         try:
             for epoch in range(1, self.epochs + 1):
                 snapshots.append((epoch - 1, arrays.copy(state.params, xp)))
@@ -173,16 +188,17 @@ class _Loop:
                     total.add(batch_loss, x, w)
                 mean = total.result()
                 if not math.isfinite(mean):
-                    good, params = self._last_good(snapshots)
-                    raise self._diverged(epoch, mean, good, model(params, good, "diverged"))
+                    raise diverged(epoch, f"the loss became {mean}")
                 history["loss"].append(mean)
                 if self.check:
-                    history["validation_loss"].append(float(self._value(state.params, self.check)))
+                    history["validation_loss"].append(float(J(state.params, *self.check)))
                 answers = [callback(Epoch(epoch, self.epochs, view, state.params)) for callback in callbacks]
                 if self.tol is not None and mean <= self.tol:
-                    return model(state.params, epoch, "tol")
-                if any(answers):
-                    return model(state.params, epoch, "callback")
+                    stopped = "tol"
+                elif any(answers):
+                    stopped = "callback"
+                if stopped != "epochs":
+                    break
         except KeyboardInterrupt:
             done, params = snapshots[-1]
             raise TrainingInterrupted(
@@ -190,30 +206,13 @@ class _Loop:
                 model=model(params, done, "interrupted"),
                 epoch=done,
             ) from None
-        return model(state.params, self.epochs, "epochs")
+        if not bool(xp.all(xp.isfinite(state.params))):  # no loss has been met with these yet
+            raise diverged(epoch, "parameters became NaN or infinite")
+        return model(state.params, epoch, stopped)
 
     def _batches(self, epoch: int) -> Iterator[Data]:
         return batches(
             *self.train, size=self.batch_size, shuffle=self.shuffle, seed=self.seed, epoch=epoch, xp=self.xp
-        )
-
-    def _value(self, params: Array, data: Data) -> Array:
-        return value(self.network, self.loss)(params, *data)
-
-    def _last_good(self, snapshots: Sequence[tuple[int, Array]]) -> tuple[int, Array]:
-        """The newest snapshot whose loss is finite: the last step of an epoch may be the one that blew up."""
-        for epoch, params in reversed(snapshots):
-            if math.isfinite(float(self._value(params, self.train))):
-                return epoch, params
-        return snapshots[0]
-
-    def _diverged(self, epoch: int, mean: float, good: int, model: Model) -> TrainingDiverged:
-        rate = getattr(self.optimizer, "learning_rate", None)
-        return TrainingDiverged(
-            f"the loss became {mean} in epoch {epoch}; the last good parameters, those after epoch {good}, are in "
-            f"this error's .model. Use a smaller learning rate (now {rate}) or standardise the features.",
-            model=model,
-            epoch=epoch,
         )
 
 
@@ -240,7 +239,7 @@ def _check_options(epochs: int, batch_size: int | None, tol: float | None) -> No
     for name, number in (("epochs", epochs), ("batch_size", batch_size)):
         if number is None and name == "batch_size":
             continue
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        if isinstance(number, bool) or not isinstance(number, Integral) or number < 1:
             raise InputError(f"{name} must be an integer >= 1, got {number!r}.")
-    if tol is not None and not (isinstance(tol, int | float) and tol == tol):
+    if tol is not None and not (isinstance(tol, Real) and tol == tol):
         raise InputError(f"tol must be a number, got {tol!r}.")

@@ -1,0 +1,72 @@
+"""The examples run as they are, and do what they say."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import xpnn
+from xpnn import backends
+from xpnn.cli import main
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def run(name: str, tmp_path) -> str:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / name], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_learn_sleep(tmp_path):
+    printed = run("learn_sleep.py", tmp_path)
+    assert "Network 2-4-1" in printed
+    for loss in ("mse", "binary_crossentropy"):
+        first, last = map(float, re.search(rf"{loss}: loss (\S+) → (\S+) in", printed).groups())
+        assert last < first / 2
+    assert all(float(share) > 85 for share in re.findall(r"right on (\S+)%", printed))
+
+
+def test_digits(tmp_path):
+    pytest.importorskip("sklearn")
+    accuracy = re.search(r"test accuracy (\S+)%", run("digits.py", tmp_path))[1]
+    assert float(accuracy) >= 97
+
+
+def test_train_on_gpu_says_where_it_trains(tmp_path):
+    printed = run("train_on_gpu.py", tmp_path)
+    where = "CuPy" if backends.get_if_usable("cupy") else "on the CPU with NumPy"
+    assert f"training on {'the CPU with NumPy' if 'CPU' in where else 'cuda'}" in printed
+    assert float(re.search(r"accuracy (\S+)%", printed)[1]) > 98
+
+
+@pytest.mark.parametrize(("table", "target"), [("breast_cancer.csv", "diagnosis"), ("wine.csv", "cultivar")])
+def test_the_real_tables_are_learned_through_the_command_line(table, target, tmp_path, capsys):
+    path = str(EXAMPLES / "data" / table)
+    assert main(["train", path, "--target", target, "--out", str(tmp_path / "m.safetensors")]) == 0
+    accuracy = re.search(r"validation +accuracy (\S+)%", capsys.readouterr().out)[1]
+    assert float(accuracy) >= 94
+
+
+def test_the_tables_are_what_their_script_writes(tmp_path):
+    pytest.importorskip("sklearn")
+    spec = importlib.util.spec_from_file_location("make_tables", EXAMPLES / "data" / "make_tables.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert script.learn_sleep().write_csv() == (EXAMPLES / "data" / "learn_sleep.csv").read_text()
+    wine = script.real(script.load_wine(), "cultivar").write_csv()
+    assert wine == (EXAMPLES / "data" / "wine.csv").read_text()
+    cancer = script.real(script.load_breast_cancer(), "diagnosis").write_csv()
+    assert cancer == (EXAMPLES / "data" / "breast_cancer.csv").read_text()
+
+
+def test_the_docstring_example_of_fit_is_true():
+    X, y = np.array([[0.0], [1.0], [2.0]]), np.array([1.0, 3.0, 5.0])
+    model = xpnn.fit(xpnn.mlp([1, 1]), X, y, optimizer=xpnn.SGD(0.2), epochs=200)
+    assert model.predict(np.array([[10.0]])).round(2).tolist() == [[21.0]]
