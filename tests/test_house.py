@@ -58,7 +58,9 @@ def test_a_part_survives_json(part):
     assert registry.build(registry.describe(part)) == part
 
 
-@pytest.mark.parametrize("thing", [t for t in PUBLIC if inspect.isclass(t) or inspect.isfunction(t)], ids=repr)
+@pytest.mark.parametrize(
+    "thing", [t for t in PUBLIC if inspect.isclass(t) or inspect.isfunction(t)], ids=lambda t: t.__name__
+)
 def test_every_public_name_and_method_has_a_docstring(thing):
     assert inspect.getdoc(thing)
     if inspect.isclass(thing) and thing.__module__.startswith("xpnn"):

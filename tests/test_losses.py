@@ -173,6 +173,8 @@ def test_a_wrong_shape_is_an_error_and_never_broadcast(name, lib):
 def test_an_unknown_name_or_reduction_lists_the_valid_ones():
     with pytest.raises(InputError, match=r"unknown loss 'binary_crossentrop'. Did you mean 'binary_crossentropy'\?"):
         losses.get("binary_crossentrop")
+    with pytest.raises(InputError, match=r"unknown loss 'binary'. Did you mean 'binary_crossentropy'\?"):
+        losses.get("binary")
     with pytest.raises(InputError, match=r"unknown reduction 'avg'. Valid: mean, sum"):
         xpnn.MeanSquaredError("avg")
 

@@ -232,6 +232,16 @@ def test_other_programs_can_read_the_arrays(tmp_path):
         (lambda named, header: header["network"].update(input_shape=[3]), r"W of layer 1 must have shape \(3, 5\)"),
         (lambda named, header: named.pop("layers.1.b"), "does not describe a model of xpnn: KeyError.*layers.1.b"),
         (lambda named, header: named.update(extra=np.ones(1)), "holds arrays that its network does not have: extra"),
+        (lambda named, header: header.update(history=3), "history should be dict, is 3"),
+        (lambda named, header: header.update(metadata=[]), r"metadata should be dict, is \[\]"),
+        (
+            lambda named, header: named.update({"layers.0.b": named["layers.0.b"].astype(np.float32)}),
+            "its arrays should be all float32 or all float64, and are float32, float64",
+        ),
+        (
+            lambda named, header: named.update({n: a.astype(np.int64) for n, a in named.items()}),
+            "its arrays should be all float32 or all float64, and are int64",
+        ),
         (lambda named, header: header["loss"].update({"class": "Guess"}), "cannot rebuild a part of the model"),
     ],
 )

@@ -458,3 +458,21 @@ def test_the_split_follows_the_generator():
 def test_nothing_is_held_out_of_a_share_of_zero():
     rows, held = tables.split(np.zeros(5), 0.0, np.random.default_rng(0), classes=True)
     assert (len(rows), len(held)) == (5, 0)
+
+
+def test_blanks_around_names_and_cells_do_not_count(tmp_path):
+    path = tmp_path / "blanks.csv"
+    path.write_text("age, height ,name, label\n31, 1.5, Ann ,1\n 42,?, Bob,0\n")
+    table = tables.read(path)
+    assert table.columns == ["age", "height", "name", "label"]
+    assert table["age"].to_list() == [31, 42]
+    assert table["height"].to_list() == [1.5, None]
+    assert table["name"].to_list() == ["Ann", "Bob"]
+    assert tables.read(path, text=["height"])["height"].to_list() == ["1.5", None]
+
+
+def test_two_names_that_differ_by_blanks_alone_are_an_error(tmp_path):
+    path = tmp_path / "twice.csv"
+    path.write_text("a, a,y\n1,2,0\n")
+    with pytest.raises(InputError, match="two columns named 'a'"):
+        tables.read(path)

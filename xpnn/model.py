@@ -277,9 +277,12 @@ def load(
             {name: cast(Array, named.pop(f"layers.{i}.{name}")) for name in shapes}
             for i, shapes in enumerate(network.parameter_shapes)
         ]
+        kinds = {array.dtype.name for layer in layers for array in layer.values()}
+        if len(kinds) > 1 or not kinds <= {"float16", "float32", "float64"}:
+            raise InputError(f"its arrays should be all float32 or all float64, and are {', '.join(sorted(kinds))}")
         params = cast(HostArray, network.flatten(layers))
         loss = losses.get(registry.build(header["loss"]))
-        rest = {name: header[name] for name in ("history", "labels", "stopped", "metadata")}
+        rest = {name: _of_type(kind, header, name) for name, kind in _REST.items()}
     except (KeyError, TypeError, AttributeError, InputError) as error:
         raise ModelFileError(f"{path} does not describe a model of xpnn: {error!r}.") from error
     if named:
@@ -287,6 +290,20 @@ def load(
     if like is None and backend is None:
         backend = "numpy"
     return Model(network, _place(params, params.dtype.name, like=like, backend=backend, device=device), loss, **rest)
+
+
+_REST: dict[str, tuple[type, ...]] = {
+    "history": (dict,),
+    "labels": (list, type(None)),
+    "stopped": (str,),
+    "metadata": (dict,),
+}
+
+
+def _of_type(kind: tuple[type, ...], header: dict[str, Any], name: str) -> Any:
+    if not isinstance(header[name], kind):
+        raise TypeError(f"{name} should be {kind[0].__name__}, is {header[name]!r}")
+    return header[name]
 
 
 def _place(host: HostArray, dtype: str, *, like: Array | None, backend: str | None, device: str | None) -> Array:

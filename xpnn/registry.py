@@ -58,7 +58,8 @@ class Registry(Generic[T]):
 def unknown(kind: str, name: str, valid: Iterable[str]) -> str:
     """The message for a name that is not among the valid ones: the nearest first, then all."""
     valid = list(valid)
-    nearest = difflib.get_close_matches(name.lower(), valid, n=1, cutoff=0.5)
+    begins = [known for known in valid if name and known.startswith(name.lower())]
+    nearest = begins or difflib.get_close_matches(name.lower(), valid, n=1, cutoff=0.5)
     guess = f" Did you mean {nearest[0]!r}?" if nearest else ""
     return f"unknown {kind} {name!r}.{guess} Valid: {', '.join(valid)}."
 

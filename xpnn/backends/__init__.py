@@ -53,9 +53,7 @@ def get(name: str, device: str | None = None) -> Backend:
     reason = backend.probe(device)
     if reason:
         place = f" on device {device!r}" if device else ""
-        raise BackendError(
-            f"{name} cannot be used here{place}: {reason.rstrip('.')}. Run 'xpnn devices' to see what can."
-        )
+        raise BackendError(f"{name} cannot be used here{place}: {reason.rstrip('.')}. 'xpnn devices' lists what can.")
     return backend
 
 

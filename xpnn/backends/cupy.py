@@ -28,16 +28,28 @@ class CuPy(Backend):
 
         if name is None:
             return None
-        number = "0" if name in ("cuda", "gpu") else name.removeprefix("cuda:")
-        if not number.isdecimal():
-            raise BackendError(f"cupy has no device {name!r}; it has: {', '.join(self.device_names())}.")
-        return cupy.cuda.Device(int(number))
+        known = self.device_names()
+        wanted = {"cuda": "cuda:0", "gpu": "cuda:0"}.get(name, name)
+        if wanted not in known:
+            raise BackendError(f"cupy has no device {name!r} here; it has: {', '.join(known)}.")
+        return cupy.cuda.Device(known.index(wanted))
 
     def probe(self, name: str | None) -> str | None:
-        """As the generic probe, with the warnings of an import without a driver kept quiet."""
+        """As the generic probe; says so if there is no GPU, without an import's warnings about it."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return super().probe(name)
+            reason = super().probe(name)
+        if reason and self.available() and not self._sees_a_gpu():
+            return f"no NVIDIA GPU with a CUDA driver is found here ({reason})"
+        return reason
+
+    def _sees_a_gpu(self) -> bool:
+        try:
+            import cupy
+
+            return bool(cupy.cuda.is_available())
+        except ImportError:  # broken: the reason says how
+            return True
 
     def to_host(self, array: Array) -> HostArray:
         """A copy in NumPy."""

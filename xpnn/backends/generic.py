@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import textwrap
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, TypeVar, cast
@@ -16,7 +17,7 @@ from typing import Any, ClassVar, TypeVar, cast
 import numpy as np
 
 from xpnn import arrays
-from xpnn.errors import BackendError
+from xpnn.errors import BackendError, XpnnError
 from xpnn.optimizers import Rule
 from xpnn.typing import Array, HostArray, Namespace
 
@@ -106,6 +107,8 @@ class Backend:
 
 
 def first_line(error: BaseException) -> str:
-    """An error as one line: its class and the first line of its message."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    """An error as one line: its class, unless it is one of xpnn's, and the first line of its message."""
+    line = textwrap.shorten((str(error).strip().splitlines() or [""])[0], 200, placeholder=" …")
+    if isinstance(error, XpnnError):
+        return line
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xpnn import arrays
-from xpnn.backends.generic import Backend, first_line
+from xpnn.backends.generic import Backend
 from xpnn.errors import BackendError
 from xpnn.typing import Array, HostArray, Namespace
 
@@ -36,10 +36,11 @@ class Torch(Backend):
 
         if name is None:
             return None
-        try:
-            return torch.device("cuda" if name == "gpu" else name)
-        except RuntimeError as error:
-            raise BackendError(f"torch has no device {name!r}: {first_line(error)}.") from error
+        known = self.device_names()
+        wanted = {"cuda": "cuda:0", "gpu": "cuda:0"}.get(name, name)
+        if wanted not in known:
+            raise BackendError(f"torch has no device {name!r} here; it has: {', '.join(known)}.")
+        return torch.device(wanted)
 
     def detach(self, array: Array) -> Array:
         """The tensor cut off from autograd's graph, sharing its memory."""

@@ -51,13 +51,27 @@ def xpnn() -> None:
 @click.option("--learning-rate", type=float, metavar="RATE",
               help="Step size. By default 0.1, for regression 0.01; "
                    "a tenth of it, and so on, if the loss diverges.")  # fmt: skip
-@click.option("--epochs", type=int, default=100, show_default=True, help="Passes over the training rows at most.")
-@click.option("--batch-size", type=int, default=32, show_default=True, help="Rows per step; 0 for all of them.")
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="Passes over the training rows at most.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=0),
+    default=32,
+    show_default=True,
+    help="Rows per step; 0 for all of them.",
+)
 @click.option("--tol", type=float, help="Stop when the loss is at or under this.")
 @click.option("--validation", type=float, default=0.2, show_default=True, metavar="SHARE",
               help="Share of the rows to hold out and score on; 0 for none.")  # fmt: skip
 @click.option("--ignore", multiple=True, metavar="COLUMN", help="A column to leave out, such as a row number.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Decides weights, row order and split.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides weights, row order and split."
+)
 @click.option("--backend", type=click.Choice(["auto", *backends.KNOWN]), default="auto", show_default=True,
               help="Array library to train with; auto takes the fastest usable one.")  # fmt: skip
 @click.option("--device", metavar="NAME", help="Device of that library, such as cpu or cuda:0.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import sys
@@ -196,7 +197,7 @@ def _fit_at(
     for rate in rates:
         try:
             shown = None if options.quiet else Progress()
-            with shown or _Nothing():
+            with shown or contextlib.nullcontext():
                 return fit(
                     network,
                     x,
@@ -227,11 +228,6 @@ def _show(shown: Progress) -> Callback:
             discard(sys.stderr)
 
     return show
-
-
-class _Nothing:
-    def __enter__(self) -> None: ...
-    def __exit__(self, *_: object) -> None: ...
 
 
 def _save(model: Model, options: Options, schema: Schema) -> Model:

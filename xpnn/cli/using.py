@@ -96,14 +96,11 @@ def targets(y: NDArray[Any], loss: Loss, schema: Schema) -> NDArray[Any]:
 def score(model: Model, schema: Schema, x: NDArray[np.float32], y: NDArray[Any]) -> list[tuple[str, str]]:
     """What `evaluate` prints, as rows of name and value; errors are in the units of the table.
 
-    y is as `Schema.outputs` gives it. Accuracy follows from the task, whatever loss was minimised.
+    y is as `Schema.outputs` gives it.
     """
     scores = model.evaluate(x, targets(y, model.loss, schema))
     if schema.task != "regression":
-        output = _output(model, x)
-        accuracy = metrics.categorical_accuracy if schema.task == "multiclass" else metrics.binary_accuracy
-        hits = float(accuracy(output, y, xp=namespace(output=output)))
-        return [("accuracy", f"{hits:.2%}"), ("loss", f"{scores['loss']:.4g}")]
+        return [("accuracy", f"{scores['accuracy']:.2%}"), ("loss", f"{scores['loss']:.4g}")]
     truth, guess = schema.in_units(y), schema.in_units(_output(model, x))
     rmse = float(np.sqrt(np.mean((guess - truth) ** 2)))
     mae = float(metrics.mean_absolute_error(guess, truth, xp=namespace(guess=guess)))

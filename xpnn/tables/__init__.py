@@ -1,0 +1,12 @@
+"""From the columns of a table to the matrices of a network, and back.
+
+Numeric columns are standardised, text columns one-hot encoded, classes numbered. A `Schema` holds all of that as
+numbers and names, so a model file can keep it and a later table can be treated in the same way, whatever the order
+of its columns.
+"""
+
+from xpnn.tables.infer import infer_task, make_schema, split
+from xpnn.tables.read import read
+from xpnn.tables.schema import TASKS, Schema, from_json, no_column
+
+__all__ = ["TASKS", "Schema", "from_json", "infer_task", "make_schema", "no_column", "read", "split"]

@@ -1,0 +1,132 @@
+"""Columns of cells as arrays, and the errors of cells that cannot be used: by column and row, counted from 1."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnn.errors import InputError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Floats = NDArray[np.float32]
+
+
+def is_number(column: pl.Series) -> bool:
+    """Whether a column holds numbers or true/false."""
+    import polars as pl
+
+    return column.dtype.is_numeric() or column.dtype == pl.Boolean
+
+
+def is_text(column: pl.Series) -> bool:
+    """Whether the cells of a column that holds no numbers can be written as text."""
+    import polars as pl
+
+    return not column.dtype.is_nested() and column.dtype not in (pl.Binary, pl.Duration, pl.Object)
+
+
+def is_zero_one(column: pl.Series) -> bool:
+    """Whether a column holds 0 and 1, or true and false, alone."""
+    return is_number(column) and bool(column.drop_nulls().cast(float).is_in([0.0, 1.0]).all())
+
+
+def zero_one(column: pl.Series) -> NDArray[np.float64]:
+    """The cells as 0 and 1, shape (n,); other values are an `InputError`."""
+    if not is_zero_one(column):
+        raise InputError(f"multilabel needs targets of 0/1 or true/false; column {column.name!r} holds other values.")
+    return numbers(column)
+
+
+def numbers(column: pl.Series) -> NDArray[np.float64]:
+    """The cells as finite numbers, shape (n,); an empty or other cell is an `InputError` that names its row."""
+    no_nulls(column)
+    if not is_number(column):
+        row = not_a_number(column)
+        raise InputError(
+            f"column {column.name!r}, row {row + 1}: {column[row]!r} is not a number, "
+            "but this column must hold numbers."
+        )
+    values: NDArray[np.float64] = column.cast(float).to_numpy()
+    strange = np.flatnonzero(~np.isfinite(values))
+    if strange.size:
+        raise InputError(
+            f"column {column.name!r}, row {strange[0] + 1} holds {values[strange[0]]}: fill it in or remove the row."
+        )
+    return values
+
+
+def standardised(column: pl.Series, mean: float, scale: float) -> Floats:
+    """``(value - mean) / scale``, shape (n,); a cell too large for float32 is an `InputError`."""
+    values = numbers(column)
+    with np.errstate(over="ignore"):
+        standardised = ((values - mean) / scale).astype(np.float32)
+    far = np.flatnonzero(~np.isfinite(standardised))
+    if far.size:
+        raise InputError(
+            f"column {column.name!r}, row {far[0] + 1} holds {values[far[0]]:g}: too far from the values in "
+            f"training, whose mean is {mean:g} and standard deviation {scale:g}."
+        )
+    return standardised
+
+
+def not_a_number(column: pl.Series) -> int:
+    """The position of the first cell that is neither empty nor a number; 0 if there is none."""
+    return (column.cast(str).cast(float, strict=False).is_null() & column.is_not_null()).arg_max() or 0
+
+
+def no_stray_text(column: pl.Series, also: str = "") -> None:
+    """Raise `InputError` if most cells of a text column are numbers: the others are then taken for mistakes."""
+    if is_number(column) or column.dtype.is_temporal():
+        return
+    if column.cast(str).cast(float, strict=False).count() > column.count() / 2:
+        row = not_a_number(column)
+        raise InputError(
+            f"column {column.name!r}, row {row + 1}: {column[row]!r} is not a number, but most of the column is: "
+            f"correct it or remove the row{also}."
+        )
+
+
+def strings(column: pl.Series) -> NDArray[Any]:
+    """The cells as text, shape (n,); an empty one is an `InputError`."""
+    no_nulls(column)
+    return np.asarray(column.cast(str).to_list(), dtype=object)
+
+
+def no_nulls(column: pl.Series) -> None:
+    """Raise `InputError` if a cell is empty, naming its row."""
+    if column.null_count():
+        row = column.is_null().arg_max()
+        raise InputError(
+            f"column {column.name!r} is empty in row {(row or 0) + 1} (of {column.null_count()} such rows; the first "
+            "row below the header is 1): fill it in or remove the row."
+        )
+
+
+def mean_and_scale(column: pl.Series) -> tuple[float, float]:
+    """Mean and standard deviation of the cells; the latter counts as 1 where all are equal."""
+    values = numbers(column)
+    if values.min() == values.max():  # rounding may give a constant a tiny deviation
+        return float(values[0]), 1.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, scale = float(values.mean()), float(values.std())
+    if not math.isfinite(scale):
+        raise InputError(f"column {column.name!r} holds numbers too large to compute with, up to {values.max():g}.")
+    return mean, scale or 1.0
+
+
+def separator(columns: Sequence[str]) -> str:
+    """A hint for a table that is not separated as its name says, and so came out as one column."""
+    found = [sep for sep in ("\t", ";", "|", ",") if len(columns) == 1 and sep in columns[0]]
+    return f" Its cells look separated by {found[0]!r}: .csv takes commas, .tsv tabs." if found else ""
+
+
+def quoted(names: Any, most: int = 12) -> str:
+    """Names for a message: the first few in quotes, and how many more there are."""
+    names = [repr(name) for name in names]
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

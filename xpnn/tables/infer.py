@@ -1,0 +1,178 @@
+"""From a table alone: the task, the schema, and which rows to hold out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnn.errors import InputError
+from xpnn.tables.cells import (
+    is_number,
+    is_text,
+    is_zero_one,
+    mean_and_scale,
+    no_nulls,
+    no_stray_text,
+    not_a_number,
+    numbers,
+    quoted,
+    strings,
+    zero_one,
+)
+from xpnn.tables.schema import Schema, no_column
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_MOST_CLASSES = 20  # whole numbers with more different values than this are taken as amounts
+
+
+def infer_task(table: pl.DataFrame, targets: Sequence[str]) -> str:
+    """The task that the target columns suggest.
+
+    One target: two values are binary; text, and whole numbers with 3 to 20 values that each occur five times on
+    average, are multiclass; other numbers are regression. Several: all 0/1 or true/false is multilabel, all numbers
+    regression.
+
+    Raises
+    ------
+    InputError
+        If several targets are neither.
+    """
+    columns = [table[name] for name in targets]
+    if len(columns) > 1:
+        if all(is_zero_one(column) for column in columns):
+            return "multilabel"
+        if all(column.dtype.is_numeric() for column in columns):
+            return "regression"
+        raise InputError(
+            f"several targets must be all 0/1 (multilabel) or all numbers (regression); {quoted(targets)} are not."
+        )
+    column = columns[0].drop_nulls()
+    different = column.n_unique()
+    if different == 2:
+        return "binary"
+    if not column.dtype.is_numeric():
+        return "multiclass"
+    whole = column.dtype.is_integer() or bool((column == column.round()).all())
+    return "multiclass" if whole and different <= min(_MOST_CLASSES, len(column) // 5) else "regression"
+
+
+def make_schema(
+    table: pl.DataFrame,
+    train: pl.DataFrame,
+    targets: Sequence[str],
+    task: str,
+    ignore: Sequence[str] = (),
+) -> Schema:
+    """The schema of a table for a task.
+
+    Parameters
+    ----------
+    table : polars.DataFrame
+        All rows: the classes are taken from them.
+    train : polars.DataFrame
+        The rows to train on: means, scales and text values are taken from them alone.
+    targets, ignore : sequence of str
+        The columns to predict, and columns to leave out.
+    task : str
+        One of `TASKS`.
+
+    Raises
+    ------
+    InputError
+        If a column is not there, no column is left to learn from, or the target does not fit the task.
+    """
+    for name in (*targets, *ignore):
+        if name not in table.columns:
+            raise InputError(no_column(name, table.columns))
+    for name in targets:
+        if name in ignore:
+            raise InputError(f"column {name!r} is the target: it cannot be left out as well.")
+    numeric: dict[str, tuple[float, float]] = {}
+    text: dict[str, list[str]] = {}
+    ignored = dict.fromkeys(ignore, "left out as asked")
+    for name in table.columns:
+        if name in targets or name in ignored:
+            continue
+        column = train[name]
+        if table[name].null_count() == table.height:
+            ignored[name] = "empty"
+        elif is_number(column):
+            numbers(table[name])  # a cell that cannot be used says so with its row in the whole table
+            numeric[name] = mean_and_scale(column)
+        elif not is_text(column):
+            ignored[name] = f"holds {column.dtype}, not numbers or text"
+        else:
+            no_nulls(table[name])
+            values = sorted(set(strings(column)))
+            if len(values) > max(20, train.height // 10):
+                no_stray_text(table[name], ", or leave the column out with --ignore")
+                ignored[name] = f"text with {len(values)} different values"
+            else:
+                text[name] = values
+    if not numeric and not text:
+        raise InputError(
+            f"no column is left to learn from besides the target {quoted(targets)}"
+            + "".join(f"; column {name!r}: {why}" for name, why in ignored.items())
+            + "."
+        )
+    classes = scales = None
+    if task == "regression":
+        for name in targets:
+            if not is_number(table[name]):
+                row = not_a_number(table[name])
+                raise InputError(
+                    f"regression needs numbers, but the target {name!r} holds {table[name][row]!r} in row {row + 1}: "
+                    "correct it, or choose --task binary or multiclass."
+                )
+            numbers(table[name])
+        scales = [mean_and_scale(train[name]) for name in targets]
+    elif task == "multilabel":
+        for name in targets:
+            zero_one(table[name])
+    else:
+        classes = _classes(table, targets, task)
+    return Schema(numeric, text, list(targets), task, classes, scales, ignored)
+
+
+def split(y: NDArray[Any], fraction: float, rng: np.random.Generator, *, classes: bool) -> tuple[Any, Any]:
+    """Row numbers to train on and to hold out: at random, and of each class the same share.
+
+    Parameters
+    ----------
+    y : array, shape (n,)
+        The class numbers; with ``classes=False`` only their count matters.
+    fraction : float
+        The share to hold out, 0 ≤ fraction < 1.
+    """
+    groups = [np.flatnonzero(y == value) for value in np.unique(y)] if classes else [np.arange(len(y))]
+    held = [rng.permutation(rows)[: round(fraction * len(rows))] for rows in groups]
+    test = np.sort(np.concatenate(held))
+    return np.setdiff1d(np.arange(len(y)), test), test
+
+
+def _classes(table: pl.DataFrame, targets: Sequence[str], task: str) -> list[Any]:
+    if len(targets) > 1:
+        raise InputError(f"{task} takes one target, got {len(targets)}: {quoted(targets)}.")
+    column = table[targets[0]]
+    no_nulls(column)
+    if not (is_number(column) or is_text(column)) or column.dtype.is_decimal() or column.dtype.is_temporal():
+        raise InputError(f"the target {column.name!r} holds {column.dtype}, not classes.")
+    if column.dtype.is_float():
+        numbers(column)  # NaN and infinity are no classes
+    classes = column.unique().sort().to_list()
+    few = f"the target {column.name!r} has {len(classes)} different value{'s' * (len(classes) != 1)}"
+    if task == "binary" and len(classes) != 2:
+        raise InputError(f"binary needs two classes, but {few}.")
+    if len(classes) < 2:
+        raise InputError(f"{few} ({quoted(classes)}): there is nothing to tell apart.")
+    if len(classes) > max(2, table.height // 2):
+        no_stray_text(column)
+        raise InputError(
+            f"{few} in {table.height} rows: too many to be classes. For numbers choose --task regression."
+        )
+    return classes

@@ -1,0 +1,89 @@
+"""Reading tables from files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xpnn.errors import InputError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_MISSING = ["", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "?"]
+_PARQUET = (".parquet", ".pq")
+
+
+def read(path: str | Path, *, text: Sequence[str] = ()) -> pl.DataFrame:
+    """Read a CSV (``.tsv``: tab-separated) or Parquet file.
+
+    Parameters
+    ----------
+    path : path
+    text : sequence of str
+        Columns of a CSV to read as text even if these rows hold only numbers, such as 01234.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, cannot be parsed, names a column twice, or has no rows.
+    """
+    import polars as pl
+
+    suffix = Path(path).suffix.lower()
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123  (polars would take a path for a pattern or an address)
+            if suffix in _PARQUET:
+                table = pl.read_parquet(file)
+            else:
+                table = pl.read_csv(
+                    file.read(),
+                    separator="\t" if suffix == ".tsv" else ",",
+                    null_values=_MISSING,
+                    infer_schema_length=None,
+                    schema_overrides=dict.fromkeys(text, pl.String),
+                )
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {(error.strerror or _line(error)).rstrip('.')}.") from error
+    except pl.exceptions.PolarsError as error:
+        why = "a row has more cells than the header" if "more fields" in str(error) else _line(error).rstrip(".")
+        raise InputError(f"cannot read {path} as a table: {why}.") from error
+    for name in table.columns:
+        if "\ufffd" in name:
+            raise InputError(f"cannot read {path} as a table: column {name!r} is not UTF-8; save the file as UTF-8.")
+        original, renamed, number = name.rpartition("_duplicated_")  # as polars names the second one
+        if renamed and number.isdecimal() and original in table.columns:
+            raise InputError(f"{path} has two columns named {original!r}: rename one.")
+    if suffix not in _PARQUET:
+        table = _trimmed(table, text)
+    if table.height == 0:
+        raise InputError(f"{path} has no rows.")
+    return table
+
+
+def _trimmed(table: pl.DataFrame, text: Sequence[str]) -> pl.DataFrame:
+    """Names and cells without the blanks around them, which many files have after each comma."""
+    import polars as pl
+
+    names = [name.strip() for name in table.columns]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise InputError(f"the table has two columns named {twice.pop()!r}, but for blanks around: rename one.")
+    columns = []
+    for name, column in zip(names, table, strict=True):
+        cells = column
+        if column.dtype == pl.String:
+            cells = column.str.strip_chars()
+            if name not in text and not (cells == column).all():
+                cells = cells.set(cells.is_in(_MISSING), None)
+                for number in (pl.Int64, pl.Float64):
+                    converted = cells.cast(number, strict=False)
+                    if converted.null_count() == cells.null_count():
+                        cells = converted
+                        break
+        columns.append(cells.alias(name))
+    return pl.DataFrame(columns)
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

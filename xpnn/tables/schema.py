@@ -1,0 +1,192 @@
+"""What the columns of a table mean to a network, and the way from one to the other and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnn.errors import InputError
+from xpnn.registry import unknown
+from xpnn.tables.cells import Floats, no_nulls, quoted, separator, standardised, strings, zero_one
+
+if TYPE_CHECKING:
+    import polars as pl
+
+TASKS = ("binary", "multiclass", "multilabel", "regression")
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What the columns of a table mean to a network.
+
+    Attributes
+    ----------
+    numeric : mapping of str to (mean, scale)
+        Columns used as (value - mean) / scale.
+    text : mapping of str to list
+        Columns used as one 0/1 feature per value listed.
+    targets : list of str
+        The columns to predict.
+    task : str
+        ``"binary"``, ``"multiclass"``, ``"multilabel"`` or ``"regression"``.
+    classes : list, optional
+        The values of the target in the order of their numbers, for binary and multiclass.
+    scales : list of (mean, scale), optional
+        How each target is standardised, for regression.
+    ignored : mapping of str to str
+        Columns that are not used, and why.
+    """
+
+    numeric: Mapping[str, tuple[float, float]]
+    text: Mapping[str, list[str]]
+    targets: list[str]
+    task: str
+    classes: list[Any] | None = None
+    scales: list[tuple[float, float]] | None = None
+    ignored: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def as_text(self) -> list[str]:
+        """The columns that must be read as text, whatever a later table holds in them."""
+        labels = [name for name in self.targets if any(isinstance(value, str) for value in self.classes or [])]
+        return [*self.text, *labels]
+
+    @property
+    def n_features(self) -> int:
+        """The number of columns of X."""
+        return len(self.numeric) + sum(map(len, self.text.values()))
+
+    @property
+    def n_outputs(self) -> int:
+        """The number of columns of Y: the classes for multiclass, else one per target."""
+        return len(self.classes) if self.task == "multiclass" and self.classes else len(self.targets)
+
+    def to_json(self) -> dict[str, Any]:
+        """Describe the schema for a model file."""
+        return asdict(self)
+
+    def features(self, table: pl.DataFrame) -> tuple[Floats, list[str]]:
+        """X, (n, d), and notes about values that were not there in training.
+
+        Raises
+        ------
+        InputError
+            If a column is missing, or a cell is empty, not a number where one is needed, NaN or infinite.
+        """
+        missing = [name for name in (*self.numeric, *self.text) if name not in table.columns]
+        if missing:
+            raise InputError(
+                f"the table lacks the column{'s' * (len(missing) > 1)} {quoted(missing)} that the model uses; "
+                f"it has: {quoted(table.columns)}.{separator(table.columns)}"
+            )
+        columns: list[Floats] = []
+        notes = []
+        for name, (mean, scale) in self.numeric.items():
+            columns.append(standardised(table[name], mean, scale)[:, None])
+        for name, values in self.text.items():
+            cells = strings(table[name])
+            columns.append((cells[:, None] == np.asarray(values, dtype=object)[None, :]).astype(np.float32))
+            strange = sorted(set(cells) - set(values))
+            if strange:
+                notes.append(
+                    f"column {name!r} has values that were not there in training: {quoted(strange)}; "
+                    "they count as none of the known ones"
+                )
+        return np.concatenate(columns, axis=1), notes
+
+    def outputs(self, table: pl.DataFrame) -> NDArray[Any]:
+        """Y: class numbers (n,) for multiclass, else (n, k) of 0 and 1 or standardised numbers.
+
+        Raises
+        ------
+        InputError
+            If a target column is missing, a cell is empty, or a class was not there in training.
+        """
+        absent = [name for name in self.targets if name not in table.columns]
+        if absent:
+            raise InputError(no_column(absent[0], table.columns))
+        if self.task == "regression":
+            scales = self.scales or [(0.0, 1.0)] * len(self.targets)
+            columns = [standardised(table[name], *by) for name, by in zip(self.targets, scales, strict=True)]
+            return np.stack(columns, axis=1)
+        if self.task == "multilabel":
+            return np.stack([zero_one(table[name]) for name in self.targets], axis=1).astype(np.float32)
+        number = {value: i for i, value in enumerate(self.classes or [])}
+        cells = table[self.targets[0]].to_list()
+        for row, cell in enumerate(cells, 1):
+            if cell not in number:
+                no_nulls(table[self.targets[0]])
+                raise InputError(
+                    f"column {self.targets[0]!r}, row {row}: the class {cell!r} is not one that the model knows "
+                    f"({quoted(number)})."
+                )
+        numbers = np.asarray([number[cell] for cell in cells])
+        return numbers if self.task == "multiclass" else numbers[:, None].astype(np.float32)
+
+    def predictions(self, output: NDArray[Any], *, probabilities: bool = False) -> pl.DataFrame:
+        """The network's output Ŷ, (n, k), as columns named like the targets, in the targets' own values."""
+        import polars as pl
+
+        columns: dict[str, Any] = {}
+        if self.task == "regression":
+            for j, (name, (mean, scale)) in enumerate(zip(self.targets, self.scales or [], strict=True)):
+                columns[name] = output[:, j].astype(np.float64) * scale + mean
+            return pl.DataFrame(columns)
+        if self.task == "multilabel":
+            for j, name in enumerate(self.targets):
+                columns[name] = (output[:, j] >= 0.5).astype(np.int64)
+            chances = {name: output[:, j] for j, name in enumerate(self.targets)}
+        else:
+            classes = self.classes or []
+            p = output if self.task == "multiclass" else np.concatenate([1 - output, output], axis=1)
+            # at a probability of exactly 1/2 the second class counts, as in Model.predict_labels
+            chosen = p.argmax(axis=1) if self.task == "multiclass" else (output[:, 0] >= 0.5).astype(np.int64)
+            columns[self.targets[0]] = [classes[i] for i in chosen]
+            chances = {str(value): p[:, j] for j, value in enumerate(classes)}
+        if probabilities:
+            columns |= {f"P({name})": chance for name, chance in chances.items()}
+        return pl.DataFrame(columns)
+
+    def in_units(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Standardised regression targets (n, k) in the units of the table."""
+        mean, scale = np.asarray(self.scales or [(0.0, 1.0)], dtype=np.float64).T
+        return values.astype(np.float64) * scale + mean
+
+
+def from_json(description: Mapping[str, Any]) -> Schema:
+    """The schema that `Schema.to_json` described.
+
+    Raises
+    ------
+    InputError
+        If it does not describe one.
+    """
+    try:
+        schema = Schema(**description)
+        amounts = [*schema.numeric.values(), *(schema.scales or [])]
+        names = [*schema.numeric, *schema.text, *schema.targets, *schema.ignored]
+        values = [value for known in schema.text.values() for value in known]
+        sound = (
+            schema.task in TASKS
+            and all(isinstance(name, str) for name in [*names, *values, *schema.ignored.values()])
+            and all(math.isfinite(mean) and 0 < scale < math.inf for mean, scale in amounts)
+            and all(isinstance(value, str | int | float) for value in schema.classes or [])
+            and {"binary": 2, "multiclass": schema.n_outputs}.get(schema.task, 0) == len(schema.classes or [])
+            and (schema.task != "regression" or len(schema.scales or []) == len(schema.targets))
+            and (len(schema.targets) == 1 if schema.classes else len(schema.targets) >= 1)
+        )
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"the model file's description of its columns is broken: {error}.") from error
+    if not sound:
+        raise InputError("the model file's description of its columns is broken: its parts do not fit.")
+    return schema
+
+
+def no_column(name: str, columns: Sequence[str]) -> str:
+    """The message for a column that a table does not have."""
+    return unknown("column", name, columns) + separator(columns)
