@@ -1,5 +1,7 @@
 """Models: predicting, scoring, moving, saving and loading."""
 
+import importlib
+
 import numpy as np
 import pytest
 
@@ -161,9 +163,11 @@ def test_to_needs_to_be_told_where():
 
 def test_float64_on_jax_without_x64_is_an_error_not_a_loss_of_digits():
     jax = pytest.importorskip("jax")
+    experimental = importlib.import_module("jax.experimental")  # where it was before JAX 0.8
+    off = experimental.enable_x64 if hasattr(experimental, "enable_x64") else jax.enable_x64
     model, _ = trained(LIBRARIES["numpy"])
     with (
-        jax.enable_x64(False),
+        off(False),
         pytest.warns(UserWarning, match="float64"),
         pytest.raises(BackendError, match=r"jax gave float32 where float64 was asked for: .*jax_enable_x64"),
     ):

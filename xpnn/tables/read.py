@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xpnn.errors import InputError
 
@@ -37,12 +37,17 @@ def read(path: str | Path, *, text: Sequence[str] = ()) -> pl.DataFrame:
             if suffix in _PARQUET:
                 table = pl.read_parquet(file)
             else:
+                data = file.read()
+                if not data.strip():
+                    raise InputError(f"{path} is empty.")
+                layout: dict[str, Any] = {"separator": "\t" if suffix == ".tsv" else ","}
+                header = pl.read_csv(data, n_rows=0, infer_schema_length=0, **layout).columns
                 table = pl.read_csv(
-                    file.read(),
-                    separator="\t" if suffix == ".tsv" else ",",
+                    data,
                     null_values=_MISSING,
                     infer_schema_length=None,
-                    schema_overrides=dict.fromkeys(text, pl.String),
+                    schema_overrides={name: pl.String for name in header if name.strip() in text},
+                    **layout,
                 )
     except OSError as error:
         raise InputError(f"cannot read {path}: {(error.strerror or _line(error)).rstrip('.')}.") from error
