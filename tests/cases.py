@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -55,7 +56,27 @@ LAYERS = {
     "dense, named initializer": (xpnn.Dense(2, xpnn.ELU(0.5), "lecun_normal"), (5,)),
 }
 
-OPTIMIZERS = {"sgd": xpnn.SGD(0.1)}
+
+@dataclass(frozen=True)
+class Decaying(xpnn.Optimizer):
+    """Not for use: momentum, and a rate that depends on the step, as later optimizers will have."""
+
+    rule = staticmethod(lambda theta, g, m, rate: decaying(theta, g, m, rate))
+
+    def init(self, params, *, xp):
+        return (xp.zeros_like(params),)
+
+    def constants(self, step):
+        return (0.1 * math.sqrt(1 / (1 + step)),)
+
+
+def decaying(theta, g, m, rate):
+    m += (g - m) * 0.5
+    theta -= rate * m
+    return theta, m
+
+
+OPTIMIZERS = {"sgd": xpnn.SGD(0.1), "moments and a rate that changes": Decaying()}
 
 # name: (the part, the variance of weights with n_in inputs and n_out outputs, uniform or not)
 INITIALIZERS = {

@@ -115,13 +115,13 @@ def test_a_class_or_something_else_is_not_an_activation():
         xpnn.Dense(1, 3)
 
 
-@pytest.mark.parametrize("alpha", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("alpha", ["one", 0.0, -1.0, float("nan"), float("inf")])
 def test_elu_needs_alpha_above_zero(alpha):
     with pytest.raises(InputError, match="ELU: alpha must be > 0"):
         xpnn.ELU(alpha)
 
 
-@pytest.mark.parametrize("slope", [-0.1, float("nan"), float("inf")])
+@pytest.mark.parametrize("slope", ["small", -0.1, float("nan"), float("inf")])
 def test_leaky_relu_needs_a_slope_of_zero_or_more(slope):
     with pytest.raises(InputError, match="LeakyReLU: negative_slope must be >= 0"):
         xpnn.LeakyReLU(slope)

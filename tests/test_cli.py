@@ -111,7 +111,7 @@ def check_error(result, message):
 def test_the_target_alone_gives_a_sensible_model(run, target, task, network):
     code, out, _ = run.train(target=target, epochs=100)
     assert code == 0
-    assert f"{task} (from the target column; --task to change)" in out
+    assert f"{task} (--task to change)" in out
     assert f"{network}, " in out
     assert re.search(r"^data +4\d rows to train on, 1\d to validate; 4 features$", out, re.MULTILINE)
     assert re.search(r"^validation +(accuracy|R²) ", out, re.MULTILINE)
@@ -374,8 +374,8 @@ def test_an_unknown_device_lists_those_there_are(run):
         (["--loss", "msee"], "unknown loss 'msee'. Did you mean 'mse'. Valid: .*binary_crossentropy"),
         (["--optimizer", "sdg"], "unknown optimizer 'sdg'. .*Valid: sgd"),
         (["--loss", "categorical_crossentropy"], "needs several classes, but the task is binary: use binary_cross"),
-        (["--activation", "relu,tanh"], "--activation gives 2 for the 1 hidden layers"),
-        (["--activation", ""], "--activation gives 0 for the 1 hidden layers"),
+        (["--activation", "relu,tanh"], "--activation gives 2 for the 1 hidden layer of"),
+        (["--activation", ""], "--activation gives 0 for the 1 hidden layer of"),
         (["--hidden", "0"], "units must be an integer >= 1, got 0"),
         (["--hidden", "16;8"], "must be node counts such as 16,8, got '16;8'"),
         (["--hidden", "1000000000000"], "allocate|memory"),
@@ -548,13 +548,13 @@ def _change(run, path, value):
         (["network"], "x", "does not describe a model"),
         (["network", "layers"], [], "does not describe a model"),
         (["network", "layers", 0, "units"], 5, "does not describe a model"),
-        (["network", "layers", 0, "class"], "os.system", "cannot rebuild a part of the model"),
-        (["network", "layers", 0, "activation"], "rellu", "cannot rebuild a part of the model"),
+        (["network", "layers", 0, "class"], "os.system", "uses a part 'os.system' that this xpnn does not have"),
+        (["network", "layers", 0, "activation"], "rellu", "cannot rebuild a part of the model|unknown activation"),
         (["loss"], {"class": "ReLU"}, "does not describe a model"),
         (["metadata", "table"], {"numeric": 3}, "description of its columns is broken"),
         (["metadata", "table", "targets"], [], "description of its columns is broken"),
         (["metadata", "table", "numeric"], {"a": [0, 1]}, "its columns do not fit its network"),
-        (["metadata", "table"], None, "was saved from Python"),
+        (["metadata", "table"], None, "it was trained on arrays, not by 'xpnn train'"),
     ],
 )
 def test_a_model_file_with_a_wrong_description_is_refused(run, command, path, value, message):
@@ -567,7 +567,7 @@ def test_a_model_saved_from_python_has_a_summary_but_no_columns(run):
     x = np.linspace(0, 1, 8).reshape(4, 2)
     xpnn.fit(xpnn.mlp([2, 1]), x, x[:, :1], epochs=2).save(run.model)
     assert "Network 2-1" in run.good("summary", run.model)
-    check_error(run("predict", run.model, run.folder / "data.csv"), "was saved from Python")
+    check_error(run("predict", run.model, run.folder / "data.csv"), "it was trained on arrays, not by 'xpnn train'")
 
 
 @pytest.mark.parametrize(
@@ -646,7 +646,10 @@ class _CtrlC:
 
 
 def test_ctrl_c_in_the_first_epoch_leaves_the_old_file(run, monkeypatch):
-    monkeypatch.setattr(train, "Progress", _CtrlC)
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("xpnn.training.fit.EpochLoss.add", interrupt)
     run.model.write_bytes(b"old")
     code, _, err = run.train()
     assert (code, err) == (130, "xpnn: interrupted in the first epoch; nothing was saved\n")
@@ -657,7 +660,7 @@ def test_ctrl_c_saves_the_model_as_of_the_last_epoch(run, monkeypatch):
     run.train("--quiet", epochs=4)
     expected = xpnn.load(run.model)
     run.model.unlink()
-    monkeypatch.setattr(train, "Progress", type("_", (_CtrlC,), {"at": 5}))
+    monkeypatch.setattr(train, "Progress", type("_", (_CtrlC,), {"at": 4}))
     code, _, err = run.train(epochs=100)
     assert (code, err) == (130, f"xpnn: interrupted; {run.model} holds the model as of epoch 4\n")
     saved = xpnn.load(run.model)
@@ -800,3 +803,72 @@ def test_the_options_are_those_of_the_command():
 
     given = {parameter.name for parameter in command.commands["train"].params}
     assert given == {field.name for field in dataclasses.fields(train.Options)}
+
+
+# --- what helps people on
+
+
+def test_several_regression_targets_have_their_own_figures(run):
+    table().with_columns(more=pl.col("a") * 3 + 1).select("a", "b", "t", "amount", "more").write_csv(
+        run.folder / "d.csv"
+    )
+    out = run.good(
+        "train", run.folder / "d.csv", "--target", "amount", "--target", "more", "--out", run.model, "--epochs", 50
+    )
+    assert "regression, 2 targets" in out
+    for name in ("amount", "more"):
+        assert re.search(rf"validation .*R² of {name} 0\.\d+, root mean squared error of {name} \d", out)
+        assert re.search(rf"mean absolute error of {name} +\d", run.good("evaluate", run.model, run.folder / "d.csv"))
+
+
+def test_the_validation_score_stays_in_the_model_file(run):
+    _, out, _ = run.train()
+    score = re.search(r"validation +(accuracy .*)", out)[1]
+    assert re.search(r"validation +(accuracy .*)", run.good("summary", run.model))[1] == score
+    assert score.endswith("(12 rows)")
+
+
+def test_a_validation_loss_that_has_been_less_is_pointed_out(run):
+    rng = np.random.default_rng(0)
+    noise = {name: rng.normal(size=60) for name in "abcdefgh"} | {"y": rng.normal(size=60)}
+    pl.DataFrame(noise).write_csv(run.folder / "noise.csv")
+    _, out, _ = run.train("--learning-rate", 0.05, data="noise.csv", target="y", epochs=200)
+    epoch, value = re.search(r"note +the validation loss was least after epoch (\d+) \((\S+),", out).groups()
+    losses = xpnn.load(run.model).history["validation_loss"]
+    assert min(losses) == losses[int(epoch) - 1] == pytest.approx(float(value), rel=1e-3)
+
+
+def test_a_column_that_may_name_the_rows_is_pointed_out(run):
+    table().with_row_index("id").write_csv(run.folder / "id.csv")
+    _, out, _ = run.train(data="id.csv")
+    assert re.search(r"note +column 'id' is a different whole number in every row: --ignore it", out)
+
+
+def test_a_list_of_targets_shows_how_to_give_several(run):
+    check_error(run.train(target="p,q"), r"unknown column 'p,q'.* For several give --target p --target q")
+
+
+def test_model_and_data_the_wrong_way_round(run):
+    run.train("--quiet")
+    check_error(run("predict", run.folder / "data.csv", run.model), "looks like a table: give the MODEL first")
+
+
+def test_evaluating_without_the_target_says_what_it_needs(run):
+    run.train("--quiet")
+    table().drop("class").write_csv(run.folder / "new.csv")
+    check_error(
+        run("evaluate", run.model, run.folder / "new.csv"), "has no column 'class', the target: evaluate compares"
+    )
+
+
+def test_a_loss_of_classes_for_numbers(run):
+    check_error(
+        run.train("--loss", "binary_crossentropy", target="amount"),
+        "--loss binary_crossentropy is for classes, but the task is regression: use mse",
+    )
+
+
+def test_a_device_that_no_library_has(run):
+    check_error(
+        run.train("--device", "abacus:0"), "no library can take a step of this training on 'abacus:0'. numpy:"
+    )

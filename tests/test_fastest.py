@@ -1,7 +1,10 @@
+"""Which library trains fastest: the choice, its reason, and a real trial."""
+
 import numpy as np
 import pytest
 
 from xpnn import SGD, backends, losses, mlp
+from xpnn.errors import BackendError
 from xpnn.training import fastest
 
 from .conftest import LIBRARIES
@@ -11,18 +14,25 @@ X = np.linspace(-1, 1, 24, dtype=np.float32).reshape(8, 3)
 Y = np.asarray([[0.0], [1.0]] * 4, dtype=np.float32)
 
 
-def choose(steps, x=X, y=Y):
-    return fastest.choose(NETWORK, losses.get("binary_crossentropy"), SGD(0.1), x, y, steps=steps)
+def choose(steps, x=X, y=Y, device=None):
+    loss = losses.get("binary_crossentropy")
+    return fastest.choose(NETWORK, loss, SGD(0.1), x, y, steps=steps, device=device)
 
 
 class Fake:
-    """A library that is usable and has a device."""
+    """A library that is usable and has devices."""
 
     def __init__(self, name):
         self.name = name
 
     def device_names(self):
-        return [f"{self.name}:0", f"{self.name}:1"]
+        return ["cpu"] if self.name == "numpy" else [f"{self.name}:0", f"{self.name}:1"]
+
+
+def get(name, device, seconds):
+    if name not in seconds or (device and device not in Fake(name).device_names()):
+        raise BackendError(f"{name} cannot be used")
+    return Fake(name)
 
 
 @pytest.fixture
@@ -37,17 +47,33 @@ def timed(monkeypatch):
             return took
 
         monkeypatch.setattr(fastest, "_seconds_per_step", measure)
-        monkeypatch.setattr(backends, "get_if_usable", lambda name: Fake(name) if name in seconds else None)
+        monkeypatch.setattr(backends, "get", lambda name, device=None: get(name, device, seconds))
+        monkeypatch.setattr(backends, "installed", lambda: ["numpy", "torch"])
 
     return say
 
 
-def test_short_training_stays_with_numpy_and_tries_no_other_library(timed, monkeypatch):
-    timed(numpy=0.001)
-    monkeypatch.setattr(backends, "get_if_usable", lambda name: pytest.fail(f"tried {name}"))
+def test_short_training_stays_with_numpy_and_tries_no_other_library(timed):
+    timed(numpy=0.001, torch=AssertionError("tried"))
     choice = choose(steps=5000)
     assert (choice.backend, choice.device) == ("numpy", "cpu")
-    assert choice.reason == "about 5.0 s of training, too short to load another library"
+    assert choice.reason == "about 5.0 s of training, too short to try other libraries"
+
+
+def test_with_one_library_there_is_nothing_to_choose(timed, monkeypatch):
+    timed(numpy=0.001)
+    monkeypatch.setattr(backends, "installed", lambda: ["numpy"])
+    assert choose(steps=5000).reason == choose(steps=10**9).reason == "the only library installed"
+
+
+def test_a_device_is_looked_for_on_the_libraries_that_have_it(timed):
+    timed(numpy=0.001, cupy=0.002, torch=0.003)
+    choice = choose(steps=10**9, device="torch:1")
+    assert (choice.backend, choice.device) == ("torch", "torch:1")
+    with pytest.raises(
+        BackendError, match="no library can take a step of this training on 'abacus'. numpy: numpy cannot"
+    ):
+        choose(steps=10, device="abacus")
 
 
 @pytest.mark.parametrize(
@@ -67,7 +93,7 @@ def test_long_training_takes_the_fastest_library_on_its_best_device(timed, secon
 
 def test_the_reason_lists_what_was_measured_fastest_first(timed):
     timed(numpy=0.003, jax=0.002, torch=0.0012)
-    assert choose(steps=100_000).reason == "the fastest here, ms per step: torch 1.2, jax 2, numpy 3"
+    assert choose(steps=100_000).reason == "ms per step: torch 1.2, jax 2, numpy 3"
 
 
 def test_a_library_that_fails_in_the_trial_is_passed_over(timed):

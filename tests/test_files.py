@@ -242,6 +242,6 @@ def test_a_model_that_cannot_be_written_says_why(tmp_path, function):
 
 def test_a_header_that_is_no_json_leaves_the_old_file(model):
     before = model.read_bytes()
-    with pytest.raises(TypeError, match="not JSON serializable"):
+    with pytest.raises(ModelFileError, match="cannot write .*not JSON serializable"):
         tensors.write(model, ARRAYS, {"bad": object()})
     assert model.read_bytes() == before

@@ -9,7 +9,7 @@ import pytest
 import xpnn
 from xpnn import arrays, random
 from xpnn.errors import ArrayError, InputError, TrainingDiverged, TrainingInterrupted
-from xpnn.training.batches import batches
+from xpnn.training.batches import EpochLoss, batches
 
 from .conftest import LIBRARIES
 
@@ -230,23 +230,41 @@ def test_progress_off_a_terminal_is_about_ten_lines(data, capsys):
 
 
 @pytest.mark.parametrize("epoch", [1, 4])
-def test_ctrl_c_gives_the_model_of_the_last_finished_epoch(epoch, data, lib):
+@pytest.mark.parametrize("where", ["in an epoch", "in a callback after it"])
+def test_ctrl_c_gives_the_model_of_the_last_finished_epoch(epoch, where, data, lib, monkeypatch):
     X, y = data
-    kept = []
+    kept = [lib.host(NETWORK.init(0, like=lib(X)))]
 
-    def interrupt(view):
-        if view.number == epoch:
+    def keep(view):
+        kept.append(lib.host(view.params))
+        if where == "in a callback after it" and view.number == epoch:
             raise KeyboardInterrupt
-        kept.append(lib.host(view.params).copy())
 
-    with pytest.raises(TrainingInterrupted, match=f"as of epoch {epoch - 1} of 9") as stop:
-        xpnn.fit(NETWORK, lib(X), lib(y), epochs=9, batch_size=8, callbacks=[interrupt])
+    original = EpochLoss.add
+
+    def add(self, *arguments):
+        if where == "in an epoch" and len(kept) == epoch:
+            raise KeyboardInterrupt
+        original(self, *arguments)
+
+    monkeypatch.setattr(EpochLoss, "add", add)
+    done = epoch - 1 if where == "in an epoch" else epoch
+    with pytest.raises(TrainingInterrupted, match=f"as of epoch {done} of 9") as stop:
+        xpnn.fit(NETWORK, lib(X), lib(y), epochs=9, batch_size=8, callbacks=[keep])
     model = stop.value.model
-    assert stop.value.epoch == epoch - 1
+    assert stop.value.epoch == done
     assert isinstance(stop.value, KeyboardInterrupt)
-    expected = kept[-1] if kept else NETWORK.init(0)
-    np.testing.assert_array_equal(lib.host(model.params), expected)
-    assert len(model.history["loss"]) == epoch - 1
+    np.testing.assert_array_equal(lib.host(model.params), kept[done])
+    assert len(model.history["loss"]) == done
+
+
+def test_the_parameters_a_callback_is_told_stay_as_they_were(data, lib):
+    X, y = data
+    seen = []
+    xpnn.fit(NETWORK, lib(X), lib(y), epochs=3, callbacks=[lambda epoch: seen.append(epoch.params)])
+    one = xpnn.fit(NETWORK, lib(X), lib(y), epochs=1)
+    np.testing.assert_array_equal(lib.host(seen[0]), lib.host(one.params))
+    assert "params" not in repr(xpnn.Epoch(1, 2, {}, X))
 
 
 def quiet(lib):
@@ -318,8 +336,12 @@ def grid(value=0.5, n=4, d=2, at=None, bad=None):
         (grid(n=0), grid(n=0, d=1), "X is empty: it has 0 rows"),
         (grid(at=(2, 1), bad=NAN), grid(d=1), r"X holds nan at row 2, column 1 \(both counted from 0\)"),
         (grid(at=(3, 0), bad=-INF), grid(d=1), "X holds -inf at row 3, column 0"),
-        (grid(), grid(d=2), r"y must have shape \(4, 1\) or \(4,\), one row per row of X.*got \(4, 2\)"),
-        (grid(), grid(n=3, d=1), r"y must have shape \(4, 1\) or \(4,\).*got \(3, 1\)"),
+        (
+            grid(),
+            grid(d=2),
+            r"y must have shape \(4, 1\) or \(4,\), one row per row of X.*got \S+ with shape \(4, 2\)",
+        ),
+        (grid(), grid(n=3, d=1), r"y must have shape \(4, 1\) or \(4,\).*got \S+ with shape \(3, 1\)"),
         (grid(), grid(d=1, at=(1, 0), bad=NAN), "y holds nan at row 1, column 0"),
         (grid(), grid(d=1, at=(3, 0), bad=2.0), "y holds 2 at row 3 .*BinaryCrossentropy takes targets from 0 to 1"),
         (grid(), np.array([0, 1, -1, 0]), "y holds -1 at row 2 .*takes targets from 0 to 1"),
@@ -333,9 +355,12 @@ def test_bad_data_says_what_and_where(X, y, message, lib):
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        (np.array([0, 1, 3, 2]), "y holds 3 at row 2 .*the network has 3 outputs, so the classes are 0 to 2"),
+        (np.array([0, 1, 3, 2]), "y holds 3 at row 2 .*the network has 3 outputs: number the classes from 0 to 2"),
         (np.array([0, -1, 1, 2]), "y holds -1 at row 1"),
-        (np.array([0.0, 1.0, 2.0, 1.0]), r"y must have shape \(4, 3\), or integer labels \(4,\).*got \(4,\)"),
+        (
+            np.array([0.0, 1.0, 2.0, 1.0]),
+            r"y must have shape \(4, 3\), or integer labels \(4,\).*got \S+ with shape \(4,\)",
+        ),
         (np.full((4, 3), 0.5), "y must be one-hot, each row summing to 1; row 0 does not"),
         (np.array([[1.5, -0.5, 0]] * 4), "y holds 1.5 at row 0 .*CategoricalCrossentropy takes targets from 0 to 1"),
     ],
@@ -383,6 +408,16 @@ def test_bad_sample_weights(w, message, lib):
         ({"loss": xpnn.MeanSquaredError}, r"loss must be a name .* write MeanSquaredError\(\)"),
         ({"optimizer": "sgdd"}, r"unknown optimizer 'sgdd'. Did you mean 'sgd'\? Valid: sgd"),
         ({"params": np.zeros(3)}, r"params must have shape \(17,\) for this network, got \(3,\)"),
+        (
+            {"validation_data": grid()},
+            r"validation_data must be a pair of arrays \(X_val, y_val\), got something else",
+        ),
+        ({"validation_data": (grid(), grid(), grid())}, "validation_data must be a pair .* got 3 things"),
+        ({"callbacks": print}, r"callbacks must be a list of callables such as \[stop_early\]"),
+        ({"callbacks": ["print"]}, "callbacks must be a list of callables"),
+        ({"labels": ["a", "b", "c"]}, r"labels must be 2 names, one per class, got \['a', 'b', 'c'\]"),
+        ({"labels": "ab"}, "labels must be 2 names, one per class, got 'ab'"),
+        ({"labels": ["a", object]}, "labels must be text or numbers, got <class 'object'>"),
         ({"validation_data": (grid(d=3), grid(d=1))}, r"X_val must have shape \(n, 2\)"),
         ({"validation_data": (grid(), grid(n=2, d=1))}, r"y_val must have shape \(4, 1\)"),
     ],
@@ -392,7 +427,52 @@ def test_bad_options(options, message):
         xpnn.fit(NETWORK, grid(), grid(d=1), **options)
 
 
+def test_the_network_comes_first():
+    for network in (grid(), xpnn.mlp, None):
+        with pytest.raises(InputError, match=r"fit\(network, X, y\): network must be a Sequential, .* got \w+"):
+            xpnn.fit(network, grid(), grid(d=1))
+    with pytest.raises(InputError, match=r"value_and_grad\(network, loss\): network must be a Sequential"):
+        xpnn.value_and_grad("mse", NETWORK)
+
+
+def test_hints_for_common_mistakes():
+    with pytest.raises(
+        InputError, match=r"X must have shape .* One sample is X\[None, :\], one feature X\[:, None\]"
+    ):
+        xpnn.fit(NETWORK, np.ones(2), np.ones(1))
+    with pytest.raises(InputError, match="For class numbers give the network output='softmax'"):
+        xpnn.fit(xpnn.mlp([2, 3]), grid(), np.arange(4))
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16"])
+def test_half_precision_is_refused_for_now(kind, lib):
+    if not hasattr(lib.xp, kind):
+        pytest.skip(f"{lib.name} has no {kind}")
+    X = lib.xp.astype(lib(grid()), getattr(lib.xp, kind))
+    with pytest.raises(InputError, match="the dtype must be float32 or float64"):
+        xpnn.fit(NETWORK, X, lib(grid(d=1)))
+
+
+def test_a_number_too_large_for_the_dtype_is_named(lib):
+    with quiet(lib), pytest.raises(InputError, match=r"y holds 1e\+300, too large for .*float32, at row 2, column 0"):
+        xpnn.fit(xpnn.mlp([2, 1]), lib(grid(), "float32"), lib(grid(d=1, at=(2, 0), bad=1e300), "float64"))
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int8", "uint16"])
+def test_labels_of_a_narrow_type_reach_all_the_classes(kind, lib):
+    if not hasattr(lib.xp, kind):
+        pytest.skip(f"{lib.name} has no {kind}")
+    network = xpnn.mlp([2, 300], output="softmax")
+    labels = np.array([5, 100, 0, 17])
+    X = np.arange(8.0).reshape(4, 2)
+    narrow = xpnn.fit(network, lib(X), lib(labels.astype(kind)), epochs=2)
+    wide = xpnn.fit(network, lib(X), lib(labels), epochs=2)
+    assert narrow.history == wide.history
+
+
 def test_lists_are_not_arrays():
+    with pytest.raises(ArrayError, match="y must be an array, got None"):
+        xpnn.fit(NETWORK, grid(), None)
     with pytest.raises(ArrayError, match="X must be an array, got a list"):
         xpnn.fit(NETWORK, [[1.0, 2.0]], np.ones((1, 1)))
 

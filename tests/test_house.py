@@ -9,6 +9,7 @@ import pytest
 import xpnn
 from xpnn import activations, initializers, layers, losses, optimizers, registry
 
+from . import cases
 from .cases import ACTIVATIONS, INITIALIZERS, LAYERS, LOSSES, OPTIMIZERS
 
 PARTS = [
@@ -48,7 +49,7 @@ def test_a_part_is_its_hyperparameters(part):
     assert dataclasses.is_dataclass(part)
     assert pickle.loads(pickle.dumps(part)) == part
     assert hash(part) == hash(dataclasses.replace(part))
-    assert eval(repr(part), vars(xpnn) | vars(losses)) == part
+    assert eval(repr(part), vars(xpnn) | vars(losses) | vars(cases)) == part
     with pytest.raises(dataclasses.FrozenInstanceError):
         part.anything = 1
 

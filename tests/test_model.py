@@ -1,12 +1,13 @@
 """Models: predicting, scoring, moving, saving and loading."""
 
+import dataclasses
 import importlib
 
 import numpy as np
 import pytest
 
 import xpnn
-from xpnn import arrays
+from xpnn import arrays, backends
 from xpnn.errors import ArrayError, BackendError, InputError, ModelFileError
 from xpnn.files import tensors
 
@@ -128,6 +129,30 @@ def test_arrays_of_another_library_are_an_error_that_says_how_to_move(method):
         getattr(model, method)(*given)
 
 
+def test_none_is_no_array():
+    model, X = trained(LIBRARIES["numpy"])
+    with pytest.raises(ArrayError, match="X must be an array, got None"):
+        model.predict(None)
+    with pytest.raises(ArrayError, match="y must be an array, got None"):
+        model.evaluate(X, None)
+
+
+def test_a_model_can_be_put_together_by_hand(lib):
+    network = xpnn.mlp([2, 1], output="sigmoid")
+    model = xpnn.Model(network, network.init(0, like=lib(np.zeros(1))), "binary_crossentropy")
+    assert model.loss == xpnn.BinaryCrossentropy()
+    assert tuple(model.predict(lib([[1.0, 2.0]])).shape) == (1, 1)
+    with pytest.raises(InputError, match=r"Model\(network, params, loss\): network must be a Sequential"):
+        xpnn.Model("2-1", network.init(), "mse")
+
+
+def test_an_overflow_in_the_conversion_is_an_error_not_an_infinity(lib):
+    model, _ = trained(lib, "float32")
+    message = r"X holds 1e\+300, too large for .*float32, at row 0, column 1"
+    with np.errstate(over="ignore"), pytest.raises(InputError, match=message):  # strict is built on NumPy
+        model.predict(lib([[1.0, 1e300]], "float64"))
+
+
 # --- moving ---------------------------------------------------------------------------------------------------
 
 
@@ -151,6 +176,15 @@ def test_to_changes_the_dtype_in_place_of_the_library(lib):
         model.to(dtype="int32")
 
 
+def test_a_model_stays_on_its_device_by_that_device_s_name(lib):
+    model, _ = trained(lib)
+    here = backends.of(model.params)
+    name = here.device_name(model.params)
+    assert name in here.device_names()
+    assert arrays.device(model.to(dtype="float32").params) == arrays.device(model.params)
+    assert name in repr(model)
+
+
 def test_to_needs_to_be_told_where():
     model, X = trained(LIBRARIES["numpy"])
     with pytest.raises(InputError, match="to: give either like=array, or a backend, device or dtype"):
@@ -168,7 +202,6 @@ def test_float64_on_jax_without_x64_is_an_error_not_a_loss_of_digits():
     model, _ = trained(LIBRARIES["numpy"])
     with (
         off(False),
-        pytest.warns(UserWarning, match="float64"),
         pytest.raises(BackendError, match=r"jax gave float32 where float64 was asked for: .*jax_enable_x64"),
     ):
         model.to("jax")
@@ -205,6 +238,38 @@ def test_load_on_a_backend_by_name(name, tmp_path):
 def test_load_takes_an_array_or_a_backend_not_both(tmp_path):
     with pytest.raises(InputError, match="load: give either like=array, or a backend and device"):
         xpnn.load(tmp_path / "m", like=np.ones(1), backend="numpy")
+
+
+def test_a_device_needs_a_library(tmp_path):
+    model, _ = trained(LIBRARIES["numpy"])
+    model.save(tmp_path / "m")
+    with pytest.raises(InputError, match=r"load: device 'cuda:0' of which library\? Give backend='torch'"):
+        xpnn.load(tmp_path / "m", device="cuda:0")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cube(xpnn.Activation):
+    """An activation of a user's own."""
+
+    def forward(self, z, *, xp):
+        return z**3, z
+
+    def backward(self, cache, da, *, xp):
+        return da * 3 * cache**2
+
+
+def test_a_part_of_one_s_own_trains_but_is_refused_by_save_before_anything_is_written(tmp_path):
+    X = np.ones((4, 2))
+    model = xpnn.fit(xpnn.mlp([2, 3, 1], hidden=Cube()), X, X[:, :1], epochs=2)
+    with pytest.raises(ModelFileError, match=r"Cube\(\) cannot be saved: .*Cube is not a part of xpnn's own"):
+        model.save(tmp_path / "m")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_metadata_that_is_no_json_is_an_error_of_ours(tmp_path):
+    model, _ = trained(LIBRARIES["numpy"])
+    with pytest.raises(ModelFileError, match="cannot write .*not JSON serializable"):
+        dataclasses.replace(model, metadata={"a": np.float32(1)}).save(tmp_path / "m")
 
 
 def test_hyperparameters_survive_the_file(tmp_path):
@@ -246,7 +311,10 @@ def test_other_programs_can_read_the_arrays(tmp_path):
             lambda named, header: named.update({n: a.astype(np.int64) for n, a in named.items()}),
             "its arrays should be all float32 or all float64, and are int64",
         ),
-        (lambda named, header: header["loss"].update({"class": "Guess"}), "cannot rebuild a part of the model"),
+        (
+            lambda named, header: header["loss"].update({"class": "Guess"}),
+            "uses a part 'Guess' that this xpnn does not have",
+        ),
     ],
 )
 def test_a_model_file_that_does_not_fit_together(change, message, tmp_path):

@@ -118,11 +118,16 @@ def test_a_description_cannot_be_changed():
 
 @pytest.mark.parametrize(
     "layer",
-    [{}, {"class": "Nothing"}, {"class": "Dense"}, {"class": "Dense", "units": -1}, {"class": "Dense", "wide": 2}, 7],
+    [{}, {"class": "Dense"}, {"class": "Dense", "units": -1}, {"class": "Dense", "wide": 2}, 7],
 )
 def test_a_broken_description_is_an_error_that_shows_it(layer):
     with pytest.raises(ModelFileError, match="cannot rebuild a part of the model from"):
         Sequential.from_json({"layers": [layer], "input_shape": [2]})
+
+
+def test_a_part_that_is_not_known_is_named():
+    with pytest.raises(ModelFileError, match="the model uses a part 'Nothing' that this xpnn does not have"):
+        Sequential.from_json({"layers": [{"class": "Nothing"}], "input_shape": [2]})
 
 
 def test_sequential_needs_layers_and_an_input_shape():
@@ -136,9 +141,22 @@ def test_sequential_needs_layers_and_an_input_shape():
 
 
 def test_mlp_needs_two_sizes_and_an_activation_per_hidden_layer():
-    for sizes in ([2], [], "23", 5):
+    for sizes in ([2], [], "23", 5, None):
         with pytest.raises(InputError, match="mlp: sizes must hold an input and an output at least"):
             xpnn.mlp(sizes)
     with pytest.raises(InputError, match="mlp: 2 hidden layers need as many activations, got 1"):
         xpnn.mlp([2, 3, 4, 1], hidden=["relu"])
     assert len(xpnn.mlp([3, 1]).layers) == 1
+    assert xpnn.mlp(np.array([2, 3, 1])) == xpnn.mlp([2, 3, 1])
+    with pytest.raises(InputError, match=r"activation must be a name .* write ReLU\(\)"):
+        xpnn.mlp([2, 3, 1], hidden=xpnn.ReLU)
+
+
+def test_softmax_over_one_node_is_refused():
+    with pytest.raises(InputError, match="softmax over one node is always 1: use sigmoid"):
+        xpnn.mlp([2, 1], output="softmax")
+
+
+def test_the_summary_uses_the_names_that_users_type(capsys):
+    xpnn.mlp([2, 3, 1], hidden="leaky_relu").summary()
+    assert "1  Dense leaky_relu" in capsys.readouterr().out

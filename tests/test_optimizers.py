@@ -29,7 +29,7 @@ def test_it_finds_the_bottom_of_a_parabola(name):
     optimizer = OPTIMIZERS[name]
     theta = np.array([4.0, -7.0])
     moments = optimizer.init(theta, xp=np)
-    for step in range(500):
+    for step in range(2000):
         theta, *moments = optimizer.rule(theta, 2 * (theta - 3.0), *moments, *optimizer.constants(step))
     np.testing.assert_allclose(theta, 3.0, atol=1e-6)
 

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+import xpnn
 from xpnn import tables
 from xpnn.errors import InputError
 
@@ -241,7 +242,7 @@ def test_a_feature_that_is_not_finite_names_its_column_and_row(bad):
 @pytest.mark.parametrize("name", ["a", "t", "y"])
 def test_an_empty_cell_names_its_column_and_row(name):
     data = table().with_columns(pl.when(pl.int_range(pl.len()) != 7).then(name).alias(name))
-    with pytest.raises(InputError, match=f"column '{name}' is empty in row 8 "):
+    with pytest.raises(InputError, match=f"column '{name}' is empty in row 8: "):
         schema(data)
 
 
@@ -290,7 +291,7 @@ def test_a_cell_of_text_in_a_numeric_column_is_named():
     [
         (["a", "Y"], r"unknown column 'y'\. Valid: a, Y\.$"),
         (["a", "yy"], r"unknown column 'y'\. Did you mean 'yy'\? Valid: a, yy\.$"),
-        (["a;y"], r"Valid: a;y\. Its cells look separated by ';': \.csv takes commas, \.tsv tabs\.$"),
+        (["a;y"], r"Valid: a;y\. Its cells look separated by ';': save it with commas \(.csv\) or tabs \(.tsv\)\.$"),
     ],
 )
 def test_a_missing_target_lists_the_columns_and_hints(columns, message):
@@ -476,3 +477,41 @@ def test_two_names_that_differ_by_blanks_alone_are_an_error(tmp_path):
     path.write_text("a, a,y\n1,2,0\n")
     with pytest.raises(InputError, match="two columns named 'a'"):
         tables.read(path)
+
+
+def test_all_columns_with_empty_cells_are_named_at_once():
+    data = table(a=[1.0] * 7 + [None] + [2.0] * 30 + [None, None]).with_columns(
+        t=pl.when(pl.int_range(pl.len()) != 4).then(pl.col("t"))
+    )
+    with pytest.raises(
+        InputError, match=r"^column 'a' is empty in row 8 \(and 2 more\); column 't' is empty in row 5: "
+    ):
+        schema(data)
+
+
+def test_whole_numbers_that_differ_in_every_row_are_pointed_out():
+    data = table(a=list(range(1000, 1040)))
+    assert tables.row_numbers(data, schema(data)) == ["a"]
+    assert tables.row_numbers(table(), schema(table())) == []
+
+
+def test_a_trained_model_s_schema_prepares_columns_in_python(tmp_path):
+    from xpnn.cli import main
+
+    data = table()
+    data.write_csv(tmp_path / "data.csv")
+    words = [str(tmp_path / "data.csv"), "--target", "y", "--out", str(tmp_path / "m"), "--quiet", "--epochs", "2"]
+    assert main(["train", *words]) == 0
+    model = xpnn.load(tmp_path / "m")
+    made = tables.schema_of(model)
+    X, notes = made.features(data)
+    assert notes == []
+    predicted = made.predictions(model.predict(X))["y"].to_list()
+    assert predicted == model.predict_labels(X).tolist()
+
+
+def test_a_model_trained_on_arrays_has_no_schema():
+    X = np.ones((2, 2))
+    model = xpnn.fit(xpnn.mlp([2, 1]), X, X[:, :1], epochs=1)
+    with pytest.raises(InputError, match="trained on arrays, not by 'xpnn train'"):
+        tables.schema_of(model)

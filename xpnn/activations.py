@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, ClassVar
 
 from xpnn.errors import InputError
@@ -44,6 +45,7 @@ class Activation:
 
 _registry = Registry("activation", Activation)
 get = _registry.get
+name_of = _registry.name_of
 NAMES = _registry.classes
 
 
@@ -132,7 +134,7 @@ class LeakyReLU(Activation):
     weight_initializer = "he_normal"
 
     def __post_init__(self) -> None:
-        if not (0 <= self.negative_slope < math.inf):
+        if not (isinstance(self.negative_slope, Real) and 0 <= self.negative_slope < math.inf):
             raise InputError(f"LeakyReLU: negative_slope must be >= 0, got {self.negative_slope!r}.")
 
     def forward(self, z: Array, *, xp: Namespace) -> tuple[Array, Any]:
@@ -226,7 +228,7 @@ class ELU(Activation):
     weight_initializer = "he_normal"
 
     def __post_init__(self) -> None:
-        if not (0 < self.alpha < math.inf):
+        if not (isinstance(self.alpha, Real) and 0 < self.alpha < math.inf):
             raise InputError(f"ELU: alpha must be > 0, got {self.alpha!r}.")
 
     def forward(self, z: Array, *, xp: Namespace) -> tuple[Array, Any]:

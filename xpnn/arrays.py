@@ -10,7 +10,7 @@ from typing import Any, cast
 import array_api_compat
 import numpy as np
 
-from xpnn.errors import ArrayError
+from xpnn.errors import ArrayError, InputError
 from xpnn.typing import Array, HostArray, Namespace
 
 
@@ -109,9 +109,21 @@ def from_host(host: HostArray, xp: Namespace, *, dtype: Any = None, device: Any 
 
 def copy(array: Array, xp: Namespace) -> Array:
     """A copy that shares no memory with `array`, on the same device."""
-    return cast(Array, xp.asarray(array, copy=True))
+    return cast(Array, xp.asarray(array, device=device(array), copy=True))
 
 
 def real_dtype(array: Array, xp: Namespace) -> Any:
-    """The array's dtype if it is a real floating one, else the library's default."""
-    return array.dtype if xp.isdtype(array.dtype, "real floating") else default_float(xp)
+    """The array's dtype if it is a real floating one, else the library's default.
+
+    Raises
+    ------
+    InputError
+        If it is a floating one other than float32 and float64.
+    """
+    if not xp.isdtype(array.dtype, "real floating"):
+        return default_float(xp)
+    if not xp.isdtype(array.dtype, (xp.float32, xp.float64)):
+        raise InputError(
+            f"the dtype must be float32 or float64 (or an integer one), got {array.dtype}: convert first."
+        )
+    return array.dtype

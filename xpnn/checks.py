@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast
 
-from xpnn import arrays
+from xpnn import arrays, backends
 from xpnn.errors import InputError
 from xpnn.losses import CategoricalCrossentropy, Loss
 from xpnn.network import Sequential
 from xpnn.typing import Array, Namespace
+
+Data = tuple[Array, Array, Array | None]
+
+
+def data(
+    network: Sequential,
+    loss: Loss,
+    X: Array,
+    y: Array,
+    sample_weight: Array | None,
+    *,
+    dtype: Any,
+    names: tuple[str, str] = ("X", "y"),
+) -> Data:
+    """X, Y and the sample weights as a step takes them, in `dtype` and without a graph of derivatives.
+
+    Raises
+    ------
+    InputError
+        As `features`, `targets` and `weights` do.
+    """
+    backend = backends.of(X)
+    xp = arrays.namespace(X=X)
+    X = features(backend.detach(X), network, xp, dtype=dtype, name=names[0])
+    n, k = X.shape[0], network.shapes[-1][0]
+    y = targets(backend.detach(y), loss, n, k, xp, dtype=dtype, name=names[1])
+    w = None if sample_weight is None else weights(backend.detach(sample_weight), n, xp, dtype=dtype)
+    return X, y, w
 
 
 def features(X: Array, network: Sequential, xp: Namespace, *, dtype: Any, name: str = "X") -> Array:
@@ -22,15 +51,13 @@ def features(X: Array, network: Sequential, xp: Namespace, *, dtype: Any, name: 
     _numeric(X, name, xp)
     if tuple(X.shape[1:]) != network.input_shape:
         wanted = ", ".join(map(str, network.input_shape))
+        hint = f" One sample is {name}[None, :], one feature {name}[:, None]." if X.ndim == 1 else ""
         raise InputError(
-            f"{name} must have shape (n, {wanted}), one row per sample, for this network; got {tuple(X.shape)}."
+            f"{name} must have shape (n, {wanted}), one row per sample, for this network; got {tuple(X.shape)}.{hint}"
         )
     if X.shape[0] == 0:
         raise InputError(f"{name} is empty: it has 0 rows; at least one sample is needed.")
-    if not xp.isdtype(X.dtype, "real floating"):
-        return cast(Array, xp.astype(X, dtype))
-    _finite(X, name, xp)
-    return X if X.dtype == dtype else cast(Array, xp.astype(X, dtype))
+    return _finite(X, name, xp, dtype)
 
 
 def targets(y: Array, loss: Loss, n: int, k: int, xp: Namespace, *, dtype: Any, name: str = "y") -> Array:
@@ -45,20 +72,21 @@ def targets(y: Array, loss: Loss, n: int, k: int, xp: Namespace, *, dtype: Any, 
     """
     _numeric(y, name, xp)
     categorical = isinstance(loss, CategoricalCrossentropy)
-    if categorical and tuple(y.shape) == (n,) and xp.isdtype(y.dtype, "integral"):
-        _within(y, 0, k - 1, f"the network has {k} outputs, so the classes are 0 to {k - 1}", name, xp)
+    numbers = tuple(y.shape) == (n,) and xp.isdtype(y.dtype, "integral")
+    if categorical and numbers:
+        y = xp.astype(y, xp.int64 if y.dtype == xp.int64 else xp.int32)  # torch cannot compare its unsigned ones
+        _within(y, 0, k - 1, f"the network has {k} outputs: number the classes from 0 to {k - 1}", name, xp)
         return y
     if tuple(y.shape) == (n,) and k == 1:
         y = xp.reshape(y, (n, 1))
     if tuple(y.shape) != (n, k):
         also = f", or integer labels ({n},)" if categorical else f" or ({n},)" if k == 1 else ""
+        hint = " For class numbers give the network output='softmax'." if numbers else ""
         raise InputError(
             f"{name} must have shape ({n}, {k}){also}, one row per row of X and one column per output; "
-            f"got {tuple(y.shape)}."
+            f"got {y.dtype} with shape {tuple(y.shape)}.{hint}"
         )
-    if not xp.isdtype(y.dtype, "real floating"):
-        y = xp.astype(y, dtype)
-    _finite(y, name, xp)
+    y = _finite(y, name, xp, dtype)
     low, high = loss.targets
     if (low, high) != Loss.targets:
         _within(y, low, high, f"{type(loss).__name__} takes targets from {low:g} to {high:g}", name, xp)
@@ -67,7 +95,7 @@ def targets(y: Array, loss: Loss, n: int, k: int, xp: Namespace, *, dtype: Any, 
         if bool(xp.any(wrong)):
             row = _first(wrong, xp)
             raise InputError(f"{name} must be one-hot, each row summing to 1; row {row} does not.")
-    return y if y.dtype == dtype else cast(Array, xp.astype(y, dtype))
+    return y
 
 
 def weights(w: Array | None, n: int, xp: Namespace, *, dtype: Any) -> Array | None:
@@ -83,8 +111,7 @@ def weights(w: Array | None, n: int, xp: Namespace, *, dtype: Any) -> Array | No
     _numeric(w, "sample_weight", xp)
     if tuple(w.shape) != (n,):
         raise InputError(f"sample_weight must have shape ({n},), one per row of X; got {tuple(w.shape)}.")
-    w = xp.astype(w, dtype)
-    _finite(w, "sample_weight", xp)
+    w = _finite(w, "sample_weight", xp, dtype)
     if bool(xp.any(w < 0)) or not bool(xp.any(w > 0)):
         raise InputError("sample_weight must be >= 0 and not all 0.")
     return w
@@ -96,16 +123,19 @@ def _numeric(array: Array, name: str, xp: Namespace) -> None:
         raise InputError(f"{name} must hold real numbers, got dtype {array.dtype}{hint}.")
 
 
-def _finite(array: Array, name: str, xp: Namespace) -> None:
-    finite = xp.isfinite(array)
+def _finite(array: Array, name: str, xp: Namespace, dtype: Any) -> Array:
+    """The array as `dtype`, once all of it is found to be finite there."""
+    converted = array if array.dtype == dtype else cast(Array, xp.astype(array, dtype))
+    finite = xp.isfinite(converted)
     if bool(xp.all(finite)):
-        return
+        return converted
     first = _first(~finite, xp)
     row, column = divmod(first, arrays.size(array) // array.shape[0])
     where = f"row {row}, column {column}" if array.ndim > 1 else f"row {row}"
     value = float(xp.reshape(array, (-1,))[first])
+    large = f", too large for {dtype}," if math.isfinite(value) else ""
     raise InputError(
-        f"{name} holds {value} at {where} (both counted from 0): remove such rows or fill them in first."
+        f"{name} holds {value}{large} at {where} (both counted from 0): remove such rows or fill them in first."
     )
 
 

@@ -64,7 +64,8 @@ class Loss:
         prediction : array, shape (n, k)
             The network's output Ŷ.
         y : array, shape (n, k)
-            The targets Y. For `CategoricalCrossentropy` also integer labels, shape (n,).
+            The targets Y. For `CategoricalCrossentropy` also integer labels, shape (n,); they are not looked
+            at, so one outside the classes counts as none (`fit` refuses it).
         sample_weight : array, shape (n,), optional
             The weight of each sample, ≥ 0.
         xp : namespace, optional
@@ -84,6 +85,8 @@ class Loss:
             xp = arrays.namespace(prediction=prediction, y=y, sample_weight=sample_weight)
         if y.shape != prediction.shape:
             y = self._expand(y, prediction, xp)
+        if y.dtype != prediction.dtype:
+            y = xp.astype(y, prediction.dtype)
         terms, gradient = self.terms(prediction, y, xp=xp)
         factor = self._factor(terms, sample_weight, xp)
         return xp.sum(terms * factor), gradient * factor
@@ -94,7 +97,8 @@ class Loss:
 
     def _expand(self, y: Array, prediction: Array, xp: Namespace) -> Array:
         raise InputError(
-            f"{self!r}: y must have shape {tuple(prediction.shape)}, as the prediction, got {tuple(y.shape)}."
+            f"y must have shape {tuple(prediction.shape)}, as the prediction, got {tuple(y.shape)}"
+            + (": y[:, None] makes a column." if y.ndim == 1 and prediction.shape[1] == 1 else ".")
         )
 
     def _factor(self, terms: Array, sample_weight: Array | None, xp: Namespace) -> float | Array:
@@ -103,9 +107,7 @@ class Loss:
         if sample_weight is None:
             return 1.0 if self.reduction == "sum" else 1.0 / max(1, terms.shape[0] * per_sample)
         if sample_weight.shape != (terms.shape[0],):
-            raise InputError(
-                f"{self!r}: sample_weight must have shape ({terms.shape[0]},), got {tuple(sample_weight.shape)}."
-            )
+            raise InputError(f"sample_weight must have shape ({terms.shape[0]},), got {tuple(sample_weight.shape)}.")
         w = xp.astype(sample_weight, terms.dtype)[:, None]
         if self.reduction == "sum":
             return w
@@ -180,7 +182,7 @@ class CategoricalCrossentropy(Loss):
     def _expand(self, y: Array, prediction: Array, xp: Namespace) -> Array:
         if y.shape != prediction.shape[:1] or not xp.isdtype(y.dtype, "integral"):
             raise InputError(
-                f"{self!r}: y must be one-hot with shape {tuple(prediction.shape)} or integer labels with shape "
+                f"y must be one-hot with shape {tuple(prediction.shape)} or integer labels with shape "
                 f"({prediction.shape[0]},), got {y.dtype} with shape {tuple(y.shape)}."
             )
         return one_hot(y, prediction.shape[1], like=prediction, xp=xp)
@@ -188,7 +190,8 @@ class CategoricalCrossentropy(Loss):
 
 def one_hot(labels: Array, k: int, *, like: Array, xp: Namespace) -> Array:
     """Integer labels (n,) as rows (n, k) that are 1 at the label and 0 elsewhere, in the dtype of `like`."""
-    classes = xp.arange(k, dtype=labels.dtype, device=arrays.device(like))
+    labels = xp.astype(labels, xp.int32)  # a narrow type cannot count to k
+    classes = xp.arange(k, dtype=xp.int32, device=arrays.device(like))
     return xp.astype(labels[:, None] == classes[None, :], like.dtype)
 
 

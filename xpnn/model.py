@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -11,10 +12,10 @@ import numpy as np
 
 from xpnn import arrays, backends, checks, losses, metrics, registry
 from xpnn.activations import Softmax
-from xpnn.errors import BackendError, InputError, ModelFileError
+from xpnn.errors import ArrayError, BackendError, InputError, ModelFileError
 from xpnn.files import tensors
 from xpnn.losses import Loss
-from xpnn.network import Sequential
+from xpnn.network import Sequential, check_network
 from xpnn.training import step
 from xpnn.typing import Array, HostArray, Namespace
 
@@ -51,11 +52,15 @@ class Model:
     stopped: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        check_network(self.network, "Model(network, params, loss)")
+        object.__setattr__(self, "loss", losses.get(self.loss))
+
     def __repr__(self) -> str:
-        xp = arrays.namespace(params=self.params)
+        here = backends.of(self.params)
         return (
             f"Model({self.network.name}, {self.network.n_parameters:,} parameters, {type(self.loss).__name__}, "
-            f"{arrays.library(xp)} {self.params.dtype} on {arrays.device(self.params)})"
+            f"{here.name} {_dtype_name(self.params)} on {here.device_name(self.params)})"
         )
 
     def __str__(self) -> str:
@@ -122,7 +127,9 @@ class Model:
             )
         if self.labels is None:
             return indices
-        return np.asarray(self.labels)[backends.of(X).to_host(indices)]
+        names = np.empty(len(self.labels), dtype=object)  # so that names of any length or kind stay themselves
+        names[:] = list(self.labels)
+        return np.asarray(names[backends.of(X).to_host(indices)].tolist())
 
     def evaluate(self, X: Array, y: Array, sample_weight: Array | None = None) -> dict[str, float]:
         """How well the model does on data.
@@ -147,21 +154,18 @@ class Model:
             As `fit`.
         """
         xp = self._namespace(X=X, y=y, sample_weight=sample_weight)
-        backend, dtype = backends.of(X), self.params.dtype
-        n, k = X.shape[0], self.network.shapes[-1][0]
-        X = checks.features(backend.detach(X), self.network, xp, dtype=dtype)
-        y = checks.targets(backend.detach(y), self.loss, n, k, xp, dtype=dtype)
-        w = checks.weights(sample_weight, n, xp, dtype=dtype)
-        scores = {"loss": float(step.value(self.network, self.loss)(self.params, X, y, w))}
-        prediction = self.network.forward(self.params, X)
-        output = self.network.output_activation
-        if isinstance(output, Softmax):
-            scores["accuracy"] = float(metrics.categorical_accuracy(prediction, y, xp=xp))
-        elif output.bounds == (0.0, 1.0):
-            scores["accuracy"] = float(metrics.binary_accuracy(prediction, y, xp=xp))
-        else:
-            scores["r2"] = float(metrics.r2(prediction, y, xp=xp))
-            scores["mean_absolute_error"] = float(metrics.mean_absolute_error(prediction, y, xp=xp))
+        with backends.of(X).on(X):
+            X, y, w = checks.data(self.network, self.loss, X, y, sample_weight, dtype=self.params.dtype)
+            scores = {"loss": float(step.value(self.network, self.loss)(self.params, X, y, w))}
+            prediction = self.network.forward(self.params, X)
+            output = self.network.output_activation
+            if isinstance(output, Softmax):
+                scores["accuracy"] = float(metrics.categorical_accuracy(prediction, y, xp=xp))
+            elif output.bounds == (0.0, 1.0):
+                scores["accuracy"] = float(metrics.binary_accuracy(prediction, y, xp=xp))
+            else:
+                scores["r2"] = float(metrics.r2(prediction, y, xp=xp))
+                scores["mean_absolute_error"] = float(metrics.mean_absolute_error(prediction, y, xp=xp))
         return scores
 
     def to(
@@ -190,13 +194,13 @@ class Model:
         BackendError
             If the library or device cannot be used here.
         """
-        if (like is None) == (backend is None and device is None and dtype is None):
+        if (like is not None and (backend or device)) or not (like is not None or backend or device or dtype):
             raise InputError("to: give either like=array, or a backend, device or dtype.")
         here = backends.of(self.params)
-        name = dtype or str(self.params.dtype).split(".")[-1]
+        name = dtype or _dtype_name(self.params)
         if like is None and backend is None:
             backend = here.name
-            device = device or str(arrays.device(self.params))
+            device = device or here.device_name(self.params)
         params = _place(here.to_host(self.params), name, like=like, backend=backend, device=device)
         return replace(self, params=params)
 
@@ -221,20 +225,25 @@ class Model:
             "network": self.network.to_json(),
             "loss": registry.describe(self.loss),
             "history": {name: list(values) for name, values in self.history.items()},
-            "labels": None if self.labels is None else [_plain(label) for label in self.labels],
+            "labels": None if self.labels is None else list(self.labels),
             "stopped": self.stopped,
             "metadata": dict(self.metadata),
         }
         tensors.write(path, named, header)
 
     def _namespace(self, **given: Array | None) -> Namespace:
+        for name in given.keys() - {"sample_weight"}:
+            if given[name] is None:
+                raise ArrayError(f"{name} must be an array, got None.")
         xp = arrays.namespace(**given, model=self.params)
         arrays.check_same_device(**given, model=self.params)
         return xp
 
     def _forward(self, X: Array, xp: Namespace) -> Array:
-        X = checks.features(backends.of(X).detach(X), self.network, xp, dtype=self.params.dtype)
-        return self.network.forward(self.params, X)
+        here = backends.of(X)
+        with here.on(X):
+            X = checks.features(here.detach(X), self.network, xp, dtype=self.params.dtype)
+            return self.network.forward(self.params, X)
 
 
 def load(
@@ -278,7 +287,7 @@ def load(
             for i, shapes in enumerate(network.parameter_shapes)
         ]
         kinds = {array.dtype.name for layer in layers for array in layer.values()}
-        if len(kinds) > 1 or not kinds <= {"float16", "float32", "float64"}:
+        if len(kinds) > 1 or not kinds <= {"float32", "float64"}:
             raise InputError(f"its arrays should be all float32 or all float64, and are {', '.join(sorted(kinds))}")
         params = cast(HostArray, network.flatten(layers))
         loss = losses.get(registry.build(header["loss"]))
@@ -288,6 +297,8 @@ def load(
     if named:
         raise ModelFileError(f"{path} holds arrays that its network does not have: {', '.join(sorted(named))}.")
     if like is None and backend is None:
+        if device not in (None, "cpu"):
+            raise InputError(f"load: device {device!r} of which library? Give backend='torch', say, as well.")
         backend = "numpy"
     return Model(network, _place(params, params.dtype.name, like=like, backend=backend, device=device), loss, **rest)
 
@@ -313,10 +324,12 @@ def _place(host: HostArray, dtype: str, *, like: Array | None, backend: str | No
     else:
         there = backends.get(cast(str, backend), device)
         xp, where = there.namespace(), there.device(device)
-    wanted = getattr(xp, dtype, None)
-    if wanted is None or not xp.isdtype(wanted, "real floating"):
+    if dtype not in ("float32", "float64"):
         raise InputError(f"dtype must be 'float32' or 'float64', got {dtype!r}.")
-    params = arrays.from_host(host, xp, dtype=wanted, device=where)
+    wanted = getattr(xp, dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # JAX's, about what the error below says
+        params = arrays.from_host(host, xp, dtype=wanted, device=where)
     if params.dtype != wanted:
         raise BackendError(
             f"{arrays.library(xp)} gave {params.dtype} where {dtype} was asked for: with JAX set "
@@ -325,5 +338,26 @@ def _place(host: HostArray, dtype: str, *, like: Array | None, backend: str | No
     return params
 
 
-def _plain(label: Any) -> Any:
-    return label.item() if isinstance(label, np.generic) else label
+def check_labels(labels: Sequence[Any] | None, network: Sequential) -> list[Any] | None:
+    """The names of the classes as plain values, once there are as many as the network tells apart.
+
+    Raises
+    ------
+    InputError
+        If there are more or fewer, or a name is not text or a number.
+    """
+    if labels is None:
+        return None
+    k = network.shapes[-1][0]
+    n = 2 if k == 1 else k
+    if isinstance(labels, str) or not hasattr(labels, "__len__") or len(labels) != n:
+        raise InputError(f"labels must be {n} names, one per class, got {labels!r}.")
+    plain = [label.item() if isinstance(label, np.generic) else label for label in labels]
+    for label in plain:
+        if not isinstance(label, str | int | float):
+            raise InputError(f"labels must be text or numbers, got {label!r}.")
+    return plain
+
+
+def _dtype_name(array: Array) -> str:
+    return str(array.dtype).split(".")[-1]

@@ -10,7 +10,7 @@ from functools import cached_property
 from numbers import Integral
 from typing import Any, cast
 
-from xpnn import arrays, random, registry, text
+from xpnn import activations, arrays, random, registry, text
 from xpnn.activations import Activation, Linear
 from xpnn.errors import InputError
 from xpnn.layers import Context, Dense, Layer
@@ -227,7 +227,7 @@ class Sequential:
             zip(self.layers, self.parameter_shapes, self.shapes[1:], strict=True), 1
         ):
             f = getattr(layer, "activation", None)
-            name = type(layer).__name__ + (f" {type(f).__name__.lower()}" if f else "")
+            name = type(layer).__name__ + (f" {activations.name_of(f)}" if f else "")
             W = str(named["W"]) if "W" in named else "-"
             b = str((1, *named["b"])) if "b" in named else "-"
             Z = f"(n, {', '.join(map(str, out))})"
@@ -277,11 +277,18 @@ def mlp(
     InputError
         If there are fewer than two sizes, or not one activation per hidden layer.
     """
-    if isinstance(sizes, str) or not isinstance(sizes, Sequence) or len(sizes) < 2:
+    if isinstance(sizes, str) or not hasattr(sizes, "__len__") or len(sizes) < 2:
         raise InputError(f"mlp: sizes must hold an input and an output at least, such as [2, 4, 1]; got {sizes!r}.")
     n_hidden = len(sizes) - 2
-    each = [hidden] * n_hidden if isinstance(hidden, str | Activation) else list(hidden)
+    each = list(hidden) if isinstance(hidden, list | tuple) else [cast(str | Activation, hidden)] * n_hidden
     if len(each) != n_hidden:
         raise InputError(f"mlp: {n_hidden} hidden layers need as many activations, got {len(each)}: {each!r}.")
     layers = [Dense(units, f) for units, f in zip(sizes[1:], [*each, output], strict=True)]
     return Sequential(*layers, input_shape=(sizes[0],))
+
+
+def check_network(network: object, call: str) -> None:
+    """Raise `InputError` unless it is a `Sequential`; `call` shows the right order of arguments."""
+    if not isinstance(network, Sequential):
+        kind = getattr(network, "__name__", type(network).__name__)
+        raise InputError(f"{call}: network must be a Sequential, as xpnn.mlp([2, 4, 1]) makes one, got {kind}.")

@@ -54,6 +54,10 @@ class Registry(Generic[T]):
         hint = f": write {spec.__name__}()" if isinstance(spec, type) else ""
         raise InputError(f"{self.kind} must be a name or {self.base.__name__} object, got {spec!r}{hint}.")
 
+    def name_of(self, part: T) -> str:
+        """The usual name of a part's class; the class's own name if it is not registered."""
+        return next((name for name, cls in self.classes.items() if cls is type(part)), type(part).__name__)
+
 
 def unknown(kind: str, name: str, valid: Iterable[str]) -> str:
     """The message for a name that is not among the valid ones: the nearest first, then all."""
@@ -65,10 +69,20 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> str:
 
 
 def describe(part: Any) -> dict[str, Any]:
-    """A part as a JSON object: its class name and its hyperparameters, parts inside it included."""
+    """A part as a JSON object: its class name and its hyperparameters, parts inside it included.
+
+    Raises
+    ------
+    ModelFileError
+        If its class is not one that `build` knows: a file with it could not be read again.
+    """
+    cls: type = type(part)
+    name = cls.__name__
+    if _classes.get(name) is not cls:
+        raise ModelFileError(f"{part!r} cannot be saved: {cls.__module__}.{name} is not a part of xpnn's own.")
     fields = {f.name: getattr(part, f.name) for f in dataclasses.fields(part)}
     return {
-        "class": type(part).__name__,
+        "class": name,
         **{k: describe(v) if dataclasses.is_dataclass(v) else v for k, v in fields.items()},
     }
 
@@ -83,7 +97,12 @@ def build(description: Any) -> Any:
     """
     try:
         fields = dict(description)
-        cls = _classes[fields.pop("class")]
+        name = fields.pop("class")
+        if name not in _classes:
+            raise ModelFileError(f"the model uses a part {name!r} that this xpnn does not have.")
+        cls = _classes[name]
         return cast(Any, cls)(**{k: build(v) if isinstance(v, dict) else v for k, v in fields.items()})
+    except ModelFileError:
+        raise
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"cannot rebuild a part of the model from {description!r}: {error}.") from error

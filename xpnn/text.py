@@ -16,3 +16,9 @@ def columns(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> st
         for row in rows
     )
     return "\n".join(line.rstrip() for line in lines)
+
+
+def count(n: int, noun: str) -> str:
+    """A number with its noun: ``1 row``, ``2,000 rows``, ``3 classes``."""
+    plural = noun + ("es" if noun.endswith("s") else "s")
+    return f"{n:,} {noun if n == 1 else plural}"

@@ -44,6 +44,7 @@ class Namespace(Protocol):
 
     isdtype: Callable[..., bool]
     finfo: Callable[..., Any]
+    int32: Any
     float32: Any
     float64: Any
 

@@ -12,7 +12,7 @@ from xpnn.errors import BackendError
 from xpnn.registry import unknown
 from xpnn.typing import Array
 
-__all__ = ["KNOWN", "Backend", "Device", "devices", "first_line", "get", "get_if_usable", "of"]
+__all__ = ["KNOWN", "Backend", "Device", "devices", "first_line", "get", "get_if_usable", "installed", "of"]
 
 KNOWN = ("numpy", "cupy", "torch", "jax")
 """The libraries with a file of their own here."""
@@ -61,6 +61,11 @@ def get_if_usable(name: str) -> Backend | None:
     """The backend of that name on its default device, or ``None``."""
     backend = _backend(name)
     return backend if backend.probe(None) is None else None
+
+
+def installed() -> list[str]:
+    """The known libraries that are installed, usable or not; imports none of them."""
+    return [name for name in KNOWN if _backend(name).available()]
 
 
 @dataclass(frozen=True)

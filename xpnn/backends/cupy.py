@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import AbstractContextManager
 from typing import Any
 
+from xpnn import arrays
 from xpnn.backends.generic import Backend
 from xpnn.errors import BackendError
 from xpnn.typing import Array, HostArray
@@ -51,6 +53,15 @@ class CuPy(Backend):
         except ImportError:  # broken: the reason says how
             return True
 
+    def device_name(self, array: Array) -> str:
+        """``cuda:`` and the device's number."""
+        return f"cuda:{arrays.device(array).id}"
+
+    def on(self, array: Array) -> AbstractContextManager[Any]:
+        """The array's device made current: CuPy computes on that one, wherever the arrays are."""
+        device: AbstractContextManager[Any] = arrays.device(array)
+        return device
+
     def to_host(self, array: Array) -> HostArray:
         """A copy in NumPy."""
         import cupy
@@ -59,10 +70,11 @@ class CuPy(Backend):
         return host
 
     def synchronize(self, array: Array) -> None:
-        """Wait for the current stream."""
+        """Wait for the current stream of the array's device."""
         import cupy
 
-        cupy.cuda.get_current_stream().synchronize()
+        with self.on(array):
+            cupy.cuda.get_current_stream().synchronize()
 
 
 BACKEND = CuPy("cupy")

@@ -70,17 +70,19 @@ class Backend:
         return devices[name]
 
     def probe(self, name: str | None) -> str | None:
-        """Multiply two small matrices on a device and read the result: ``None``, or why it failed."""
+        """Compute a small layer on a device and read the result: ``None``, or why it failed."""
         if not self.available():
             return f"not installed: {self.install}" if self.install else "not installed"
+        x = np.asarray([[0.5, -1.0], [2.0, 0.25]], dtype=np.float32)
         try:
-            a = arrays.from_host(
-                np.eye(2), self.namespace(), dtype=self.namespace().float32, device=self.device(name)
-            )
-            product = self.to_host(a @ a)
+            xp = self.namespace()
+            a = arrays.from_host(x, xp, device=self.device(name))
+            with self.on(a):  # a product, an element-wise function and a sum: GPUs take each from elsewhere
+                result = self.to_host(xp.sum(xp.tanh(a @ a), axis=0))
         except Exception as error:  # a library or driver may fail in any way; the reason is reported
             return first_line(error)
-        return None if bool(np.all(product == np.eye(2))) else "a small matrix product came out wrong"
+        right = np.allclose(result, np.tanh(x @ x).sum(axis=0), atol=1e-2)  # GPUs may multiply in TF32
+        return None if right else "a small computation came out wrong"
 
     def detach(self, array: Array) -> Array:
         """The array without any record for automatic differentiation."""
@@ -93,8 +95,15 @@ class Backend:
     def synchronize(self, array: Array) -> None:
         """Wait until the array's device has done what it was asked to."""
 
-    def overflow_to_infinity(self) -> AbstractContextManager[Any]:
-        """A context in which overflow gives infinity or NaN without a word: training finds it in the loss."""
+    def device_name(self, array: Array) -> str:
+        """The name of an array's device, as `device` takes it."""
+        return str(arrays.device(array))
+
+    def on(self, array: Array) -> AbstractContextManager[Any]:
+        """What to compute in with this array and its like: its device made current, overflow giving infinity.
+
+        Training finds an infinite loss itself; a warning of the library's would only repeat it.
+        """
         return contextlib.nullcontext()
 
     def sweep(self, rule: Rule, vectors: tuple[Array, ...], constants: tuple[float, ...]) -> tuple[Array, ...]:
@@ -102,7 +111,7 @@ class Backend:
         return rule(*vectors, *constants)
 
     def compile(self, step: F) -> F:
-        """A faster function with the same results; the first argument is the state, given up by the caller."""
+        """A faster function with the same results; the caller gives up the arrays of the first argument."""
         return step
 
 

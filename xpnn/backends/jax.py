@@ -48,7 +48,7 @@ class Jax(Backend):
         cast(Any, array).block_until_ready()
 
     def compile(self, step: F) -> F:
-        """``jax.jit`` with the state's buffers donated."""
+        """``jax.jit`` with the first argument's buffers donated."""
         import jax
 
         return cast(F, jax.jit(step, donate_argnums=0))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from xpnn.backends.generic import Backend
+from xpnn.typing import Array
 
 
 class NumPy(Backend):
@@ -15,7 +16,7 @@ class NumPy(Backend):
 
     install = "pip install numpy"
 
-    def overflow_to_infinity(self) -> AbstractContextManager[Any]:
+    def on(self, array: Array) -> AbstractContextManager[Any]:
         """NumPy's warnings about overflow and NaN switched off."""
         return np.errstate(over="ignore", invalid="ignore")
 

@@ -11,7 +11,7 @@ from xpnn.typing import Array, HostArray, Namespace
 
 
 class Torch(Backend):
-    """PyTorch tensors, without autograd. Devices are ``cpu``, ``cuda:0``, …, ``mps``."""
+    """PyTorch tensors, without autograd. Devices are ``cpu``, ``cuda:0``, …, ``mps:0``."""
 
     install = "pip install 'xpnn[torch]'"
 
@@ -27,7 +27,7 @@ class Torch(Backend):
 
         names = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
         if torch.backends.mps.is_available():
-            names.append("mps")
+            names.append("mps:0")
         return [*names, "cpu"]
 
     def device(self, name: str | None) -> Any:
@@ -37,7 +37,7 @@ class Torch(Backend):
         if name is None:
             return None
         known = self.device_names()
-        wanted = {"cuda": "cuda:0", "gpu": "cuda:0"}.get(name, name)
+        wanted = {"cuda": "cuda:0", "gpu": "cuda:0", "mps": "mps:0"}.get(name, name)
         if wanted not in known:
             raise BackendError(f"torch has no device {name!r} here; it has: {', '.join(known)}.")
         return torch.device(wanted)
@@ -58,7 +58,7 @@ class Torch(Backend):
 
         device = arrays.device(array)
         if device.type != "cpu":
-            getattr(torch, device.type).synchronize()
+            torch.accelerator.synchronize(device)
 
 
 BACKEND = Torch("torch")

@@ -25,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         from xpnn.cli.commands import xpnn
         from xpnn.cli.output import discard
+    except KeyboardInterrupt:
+        print("xpnn: interrupted", file=sys.stderr)
+        return 130
     except ImportError as error:
         print(f"xpnn: the command line needs {error.name}: pip install 'xpnn[cli]'", file=sys.stderr)
         return 2

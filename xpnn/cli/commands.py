@@ -77,7 +77,7 @@ def xpnn() -> None:
 @click.option("--device", metavar="NAME", help="Device of that library, such as cpu or cuda:0.")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 def train(**options: Any) -> int:
-    """Train a network on a CSV or Parquet file and write it to a model file.
+    """Train a network on a CSV, TSV or Parquet file and write it to a model file.
 
     Numeric columns are standardised and text columns one-hot encoded; the model file keeps how, so that predict
     takes the raw columns in any order.
@@ -97,7 +97,7 @@ def _given_model(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--probabilities", is_flag=True, help="Add a column with the probability of each class or label.")
 def predict(model: Path, data: Path, out: Path | None, probabilities: bool) -> None:
-    """Predict the target for each row of a CSV or Parquet file."""
+    """Predict the target for each row of a CSV, TSV or Parquet file."""
     using.predict(model, data, out, probabilities=probabilities)
 
 

@@ -71,6 +71,7 @@ class _Data:
     x_check: NDArray[np.float32]
     y_check: NDArray[Any]
     schema: Schema
+    row_numbers: list[str]
 
 
 def train(options: Options) -> int:
@@ -91,21 +92,21 @@ def train(options: Options) -> int:
         if stop.epoch == 0:
             say("xpnn: interrupted in the first epoch; nothing was saved", sys.stderr)
             return 130
-        _save(stop.model, options, data.schema)
+        _save(stop.model, options, data)
         say(f"xpnn: interrupted; {options.out} holds the model as of epoch {stop.epoch}", sys.stderr)
         return 130
     except TrainingDiverged as stop:
         epochs = len(stop.model.history["loss"])
         kept = "nothing was saved"
         if epochs:
-            _save(stop.model, options, data.schema)
+            _save(stop.model, options, data)
             kept = f"{options.out} holds the last good model, that of epoch {epochs}"
         raise InputError(
             f"the loss became NaN or infinite in epoch {stop.epoch}; {kept}. Use a smaller --learning-rate."
         ) from stop
-    model = _save(model, options, data.schema)
+    model = _save(model, options, data)
     if not options.quiet:
-        say(_outcome(model, options, data))
+        say(_outcome(model, options))
     return 0
 
 
@@ -115,7 +116,10 @@ def _read(options: Options) -> _Data:
     table = tables.read(options.data)
     for name in options.targets:
         if name not in table.columns:
-            raise InputError(f"{options.data}: {tables.no_column(name, table.columns)}")
+            parts = [part.strip() for part in name.split(",")]
+            several = len(parts) > 1 and all(part in table.columns for part in parts)
+            hint = f" For several give --target {' --target '.join(parts)}." if several else ""
+            raise InputError(f"{options.data}: {tables.no_column(name, table.columns)}{hint}")
     if len(set(options.targets)) < len(options.targets):
         raise InputError(f"--target names a column twice: {', '.join(options.targets)}.")
     if table.height < 2:
@@ -141,7 +145,7 @@ def _read(options: Options) -> _Data:
     x = schema.features(part)[0]
     x_check = schema.features(check)[0] if len(held) else x[:0]
     y_check = schema.outputs(check) if len(held) else y[:0]
-    return _Data(x, schema.outputs(part), x_check, y_check, schema)
+    return _Data(x, schema.outputs(part), x_check, y_check, schema, tables.row_numbers(table, schema))
 
 
 def _network(options: Options, schema: Schema) -> Sequential:
@@ -149,7 +153,7 @@ def _network(options: Options, schema: Schema) -> Sequential:
     each = options.activation * len(options.hidden) if len(options.activation) == 1 else options.activation
     if len(each) != len(options.hidden):
         raise InputError(
-            f"--activation gives {len(each)} for the {len(options.hidden)} hidden layers of --hidden: "
+            f"--activation gives {len(each)} for the {text.count(len(options.hidden), 'hidden layer')} of --hidden: "
             "give one, or one each."
         )
     return mlp(sizes, hidden=each, output=_OUTPUT[schema.task])
@@ -160,6 +164,8 @@ def _loss(options: Options, schema: Schema) -> Loss:
     loss = losses.get(options.loss or usual)
     if isinstance(loss, CategoricalCrossentropy) and schema.task != "multiclass":
         raise InputError(f"--loss {options.loss} needs several classes, but the task is {schema.task}: use {usual}.")
+    if schema.task == "regression" and loss.domain != Loss.domain:
+        raise InputError(f"--loss {options.loss} is for classes, but the task is regression: use {usual}.")
     return loss
 
 
@@ -170,14 +176,13 @@ def _optimizer(options: Options, rate: float) -> optimizers.Optimizer:
 def _choose(
     options: Options, network: Sequential, loss: Loss, optimizer: optimizers.Optimizer, data: _Data
 ) -> Choice:
-    if options.backend != "auto" or options.device:
-        name = "numpy" if options.backend == "auto" else options.backend
-        backend = backends.get(name, options.device)
-        return Choice(name, options.device or backend.device_names()[0], "as asked")
+    if options.backend != "auto":
+        backend = backends.get(options.backend, options.device)
+        return Choice(options.backend, options.device or backend.device_names()[0], "as asked")
     size = min(options.batch_size or len(data.x), len(data.x))
     steps = options.epochs * math.ceil(len(data.x) / size)
     y = targets(data.y, loss, data.schema)
-    return choose(network, loss, optimizer, data.x[:size], y[:size], steps=steps)
+    return choose(network, loss, optimizer, data.x[:size], y[:size], steps=steps, device=options.device)
 
 
 def _fit_at(
@@ -230,40 +235,58 @@ def _show(shown: Progress) -> Callback:
     return show
 
 
-def _save(model: Model, options: Options, schema: Schema) -> Model:
-    metadata = {"table": schema.to_json(), "options": options.to_json()}
-    model = dataclasses.replace(model.to("numpy"), metadata=metadata)
+def _save(model: Model, options: Options, data: _Data) -> Model:
+    """Write the model, on the host, with its schema, its options and its validation score."""
+    model = model.to("numpy")
+    metadata: dict[str, Any] = {"table": data.schema.to_json(), "options": options.to_json()}
+    if len(data.x_check):
+        figures = ", ".join(
+            f"{name} {value}" for name, value in score(model, data.schema, data.x_check, data.y_check)
+        )
+        metadata["validation"] = f"{figures} ({text.count(len(data.x_check), 'row')})"
+    model = dataclasses.replace(model, metadata=metadata)
     model.save(options.out)
     return model
 
 
 def _plan(options: Options, data: _Data, network: Sequential, choice: Choice) -> str:
-    schema = data.schema
-    n = len(schema.classes or schema.targets)
-    what = f"{n} {'classes' if schema.classes else 'targets' if n > 1 else 'target'}"
-    rows = [
-        (
-            "data",
-            f"{len(data.x):,} rows to train on, {len(data.x_check):,} to validate; {schema.n_features} features",
-        ),
-        (
-            "task",
-            f"{schema.task}, {what}" + (" (from the target column; --task to change)" * (options.task == "auto")),
-        ),
-        ("network", f"{network.name}, {network.n_parameters:,} parameters"),
-        ("backend", f"{choice.backend} on {choice.device} ({choice.reason})"),
-        *(("not used", f"column {name!r}: {why}") for name, why in schema.ignored.items()),
-    ]
-    return text.columns(rows)
+    schema, rows = data.schema, text.count(len(data.x), "row")
+    what = text.count(len(schema.classes), "class") if schema.classes else text.count(len(schema.targets), "target")
+    inferred = " (--task to change)" if options.task == "auto" else ""
+    features = text.count(schema.n_features, "feature")
+    return text.columns(
+        [
+            ("data", f"{rows} to train on, {len(data.x_check):,} to validate; {features}"),
+            ("task", f"{schema.task}, {what}{inferred}"),
+            ("network", f"{network.name}, {text.count(network.n_parameters, 'parameter')}"),
+            ("backend", f"{choice.backend} on {choice.device} ({choice.reason})"),
+            *(("not used", f"column {name!r}: {why}") for name, why in schema.ignored.items()),
+            *(
+                (
+                    "note",
+                    f"column {name!r} is a different whole number in every row: --ignore it if it only names them",
+                )
+                for name in data.row_numbers
+            ),
+        ]
+    )
 
 
-def _outcome(model: Model, options: Options, data: _Data) -> str:
-    epochs = len(model.history["loss"])
+def _outcome(model: Model, options: Options) -> str:
+    losses, checks = model.history["loss"], model.history.get("validation_loss", [])
     ended = {"tol": " (the loss is at or under --tol)"}.get(model.stopped, "")
-    rows = [("trained", f"{epochs} epoch{'s' * (epochs != 1)}{ended}, loss {model.history['loss'][-1]:.4g}")]
-    if len(data.x_check):
-        scores = score(model, data.schema, data.x_check, data.y_check)
-        figures = ", ".join(f"{name} {value}" for name, value in scores)
-        rows.append(("validation", f"{figures} ({len(data.y_check):,} rows)"))
+    rows = [("trained", f"{text.count(len(losses), 'epoch')}{ended}, loss {losses[-1]:.4g}")]
+    if checks:
+        rows.append(("validation", str(model.metadata["validation"])))
+        best = min(checks)
+        if best < 0.95 * checks[-1]:
+            epoch = checks.index(best) + 1
+            rows.append(
+                (
+                    "note",
+                    f"the validation loss was least after epoch {epoch} ({best:.4g}, at the end {checks[-1]:.4g}): "
+                    f"--epochs {epoch} may do better",
+                )
+            )
     rows.append(("model", str(options.out)))
     return text.columns(rows)

@@ -49,6 +49,11 @@ def evaluate(model: Path, data: Path) -> None:
     """Print how well a model does on a table that has the target columns."""
     network, schema = load_with_schema(model)
     table = tables.read(data, text=schema.as_text)
+    if absent := [name for name in schema.targets if name not in table.columns]:
+        raise InputError(
+            f"{data} has no column {absent[0]!r}, the target: evaluate compares with it, predict does without. "
+            + tables.no_column(absent[0], table.columns)
+        )
     y = schema.outputs(table)
     x, notes = schema.features(table)
     for note in notes:
@@ -60,11 +65,14 @@ def summary(model: Path) -> None:
     """Print what is in a model file."""
     loaded = load(model)
     print(loaded)
-    schema = _schema(loaded)
+    schema = tables.schema_of(loaded) if "table" in loaded.metadata else None
     rows = [("loss", type(loaded.loss).__name__)]
     if losses := loaded.history.get("loss"):
         early = "" if loaded.stopped == "epochs" else f", stopped: {loaded.stopped}"
-        rows.append(("trained", f"{len(losses)} epochs, loss from {losses[0]:.4g} to {losses[-1]:.4g}{early}"))
+        epochs = text.count(len(losses), "epoch")
+        rows.append(("trained", f"{epochs}, loss from {losses[0]:.4g} to {losses[-1]:.4g}{early}"))
+    if validation := loaded.metadata.get("validation"):
+        rows.append(("validation", str(validation)))
     if schema is not None:
         rows.append(("task", schema.task + (f": {_joined(schema.classes)}" if schema.classes else "")))
         rows.append(("target" + "s" * (len(schema.targets) > 1), _joined(schema.targets)))
@@ -74,16 +82,13 @@ def summary(model: Path) -> None:
 
 def load_with_schema(path: Path) -> tuple[Model, Schema]:
     """A model that ``xpnn train`` wrote, on NumPy, and what its columns mean."""
+    if path.suffix.lower() in (".csv", ".tsv", ".parquet", ".pq"):
+        raise InputError(f"{path} looks like a table: give the MODEL first, then the DATA.")
     model = load(path)
-    schema = _schema(model)
-    if schema is None:
-        raise ModelFileError(
-            f"{path} does not say which columns its features are (it was saved from Python): "
-            "use xpnn.load and Model.predict with an array."
-        )
-    if (schema.n_features, schema.n_outputs) != (model.network.input_shape[0], model.network.shapes[-1][0]):
-        raise ModelFileError(f"{path} is broken: its columns do not fit its network.")
-    return model, schema
+    try:
+        return model, tables.schema_of(model)
+    except InputError as error:
+        raise ModelFileError(f"{path}: {error}") from error
 
 
 def targets(y: NDArray[Any], loss: Loss, schema: Schema) -> NDArray[Any]:
@@ -102,13 +107,18 @@ def score(model: Model, schema: Schema, x: NDArray[np.float32], y: NDArray[Any])
     if schema.task != "regression":
         return [("accuracy", f"{scores['accuracy']:.2%}"), ("loss", f"{scores['loss']:.4g}")]
     truth, guess = schema.in_units(y), schema.in_units(_output(model, x))
-    rmse = float(np.sqrt(np.mean((guess - truth) ** 2)))
-    mae = float(metrics.mean_absolute_error(guess, truth, xp=namespace(guess=guess)))
-    return [
-        ("R²", f"{scores['r2']:.4f}"),
-        ("root mean squared error", f"{rmse:.6g}"),
-        ("mean absolute error", f"{mae:.6g}"),
-    ]
+    xp = namespace(guess=guess)
+    rows = []
+    for j, name in enumerate(schema.targets):
+        error = guess[:, j : j + 1] - truth[:, j : j + 1]
+        figures = [
+            ("R²", f"{float(metrics.r2(guess[:, j : j + 1], truth[:, j : j + 1], xp=xp)):.4f}"),
+            ("root mean squared error", f"{float(np.sqrt(np.mean(error**2))):.6g}"),
+            ("mean absolute error", f"{float(np.mean(np.abs(error))):.6g}"),
+        ]
+        of = f" of {name}" if len(schema.targets) > 1 else ""
+        rows += [(figure + of, value) for figure, value in figures]
+    return rows
 
 
 def refuse_to_overwrite(out: Path, **inputs: Path) -> None:
@@ -116,11 +126,6 @@ def refuse_to_overwrite(out: Path, **inputs: Path) -> None:
     for name, path in inputs.items():
         if path.exists() and out.exists() and path.samefile(out):
             raise InputError(f"--out {out} is the {name} file itself: choose another name.")
-
-
-def _schema(model: Model) -> Schema | None:
-    described = model.metadata.get("table")
-    return None if described is None else tables.from_json(described)
 
 
 def _output(model: Model, x: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -49,7 +49,10 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, HostArray], header
     tensors = {name: np.require(tensor, requirements="C") for name, tensor in tensors.items()}
     header = {**header, "version": VERSION}
     # one key alone: the format keeps several in no order, and the same model shall give the same file
-    text = json.dumps({**header, "sha256": _digest(header, tensors)}, ensure_ascii=False)
+    try:
+        text = json.dumps({**header, "sha256": _digest(header, tensors)}, ensure_ascii=False)
+    except TypeError as error:
+        raise ModelFileError(f"cannot write {path}: {error}.") from error
     try:
         atomic.write(path, save(dict(tensors), {"xpnn": text}))
     except OSError as error:

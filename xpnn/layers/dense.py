@@ -7,7 +7,7 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from xpnn import activations, initializers
-from xpnn.activations import Activation
+from xpnn.activations import Activation, Softmax
 from xpnn.errors import InputError
 from xpnn.initializers import Initializer
 from xpnn.layers.base import Context, Layer, Parameters, Shape, registry
@@ -57,6 +57,8 @@ class Dense(Layer):
         if isinstance(units, bool) or not isinstance(units, Integral) or units < 1:
             raise InputError(f"Dense: units must be an integer >= 1, got {units!r}.")
         f = activations.get(activation)
+        if units == 1 and isinstance(f, Softmax):
+            raise InputError("Dense: softmax over one node is always 1: use sigmoid, or one node per class.")
         object.__setattr__(self, "units", int(units))
         object.__setattr__(self, "activation", f)
         object.__setattr__(self, "weight_initializer", initializers.get(weight_initializer or f.weight_initializer))

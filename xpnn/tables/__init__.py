@@ -5,8 +5,19 @@ numbers and names, so a model file can keep it and a later table can be treated 
 of its columns.
 """
 
-from xpnn.tables.infer import infer_task, make_schema, split
+from xpnn.tables.infer import infer_task, make_schema, row_numbers, split
 from xpnn.tables.read import read
-from xpnn.tables.schema import TASKS, Schema, from_json, no_column
+from xpnn.tables.schema import TASKS, Schema, from_json, no_column, schema_of
 
-__all__ = ["TASKS", "Schema", "from_json", "infer_task", "make_schema", "no_column", "read", "split"]
+__all__ = [
+    "TASKS",
+    "Schema",
+    "from_json",
+    "infer_task",
+    "make_schema",
+    "no_column",
+    "read",
+    "row_numbers",
+    "schema_of",
+    "split",
+]

@@ -98,14 +98,18 @@ def strings(column: pl.Series) -> NDArray[Any]:
     return np.asarray(column.cast(str).to_list(), dtype=object)
 
 
-def no_nulls(column: pl.Series) -> None:
-    """Raise `InputError` if a cell is empty, naming its row."""
-    if column.null_count():
-        row = column.is_null().arg_max()
-        raise InputError(
-            f"column {column.name!r} is empty in row {(row or 0) + 1} (of {column.null_count()} such rows; the first "
-            "row below the header is 1): fill it in or remove the row."
-        )
+def no_nulls(*columns: pl.Series) -> None:
+    """Raise `InputError` if a cell is empty, naming each column and its first such row."""
+    empty = [column for column in columns if column.null_count()]
+    if not empty:
+        return
+    where = "; ".join(map(_emptiness, empty))
+    raise InputError(f"{where}: fill such cells in or remove the rows (counted from 1 below the header).")
+
+
+def _emptiness(column: pl.Series) -> str:
+    row, n = (column.is_null().arg_max() or 0) + 1, column.null_count()
+    return f"column {column.name!r} is empty in row {row}" + (f" (and {n - 1} more)" if n > 1 else "")
 
 
 def mean_and_scale(column: pl.Series) -> tuple[float, float]:
@@ -123,7 +127,7 @@ def mean_and_scale(column: pl.Series) -> tuple[float, float]:
 def separator(columns: Sequence[str]) -> str:
     """A hint for a table that is not separated as its name says, and so came out as one column."""
     found = [sep for sep in ("\t", ";", "|", ",") if len(columns) == 1 and sep in columns[0]]
-    return f" Its cells look separated by {found[0]!r}: .csv takes commas, .tsv tabs." if found else ""
+    return f" Its cells look separated by {found[0]!r}: save it with commas (.csv) or tabs (.tsv)." if found else ""
 
 
 def quoted(names: Any, most: int = 12) -> str:

@@ -95,19 +95,21 @@ def make_schema(
     numeric: dict[str, tuple[float, float]] = {}
     text: dict[str, list[str]] = {}
     ignored = dict.fromkeys(ignore, "left out as asked")
+    ignored |= {c.name: "empty" for c in table if c.null_count() == table.height and c.name not in ignored}
+    for name in targets:
+        if name in ignored:
+            raise InputError(f"the target {name!r} is empty.")
+    no_nulls(*(column for column in table if column.name not in ignored))
     for name in table.columns:
         if name in targets or name in ignored:
             continue
         column = train[name]
-        if table[name].null_count() == table.height:
-            ignored[name] = "empty"
-        elif is_number(column):
+        if is_number(column):
             numbers(table[name])  # a cell that cannot be used says so with its row in the whole table
             numeric[name] = mean_and_scale(column)
         elif not is_text(column):
             ignored[name] = f"holds {column.dtype}, not numbers or text"
         else:
-            no_nulls(table[name])
             values = sorted(set(strings(column)))
             if len(values) > max(20, train.height // 10):
                 no_stray_text(table[name], ", or leave the column out with --ignore")
@@ -139,6 +141,12 @@ def make_schema(
     return Schema(numeric, text, list(targets), task, classes, scales, ignored)
 
 
+def row_numbers(table: pl.DataFrame, schema: Schema) -> list[str]:
+    """The columns used as numbers that may only name the rows: whole numbers, each different."""
+    used = [table[name] for name in schema.numeric]
+    return [c.name for c in used if table.height > 20 and c.dtype.is_integer() and c.n_unique() == table.height]
+
+
 def split(y: NDArray[Any], fraction: float, rng: np.random.Generator, *, classes: bool) -> tuple[Any, Any]:
     """Row numbers to train on and to hold out: at random, and of each class the same share.
 
@@ -159,7 +167,6 @@ def _classes(table: pl.DataFrame, targets: Sequence[str], task: str) -> list[Any
     if len(targets) > 1:
         raise InputError(f"{task} takes one target, got {len(targets)}: {quoted(targets)}.")
     column = table[targets[0]]
-    no_nulls(column)
     if not (is_number(column) or is_text(column)) or column.dtype.is_decimal() or column.dtype.is_temporal():
         raise InputError(f"the target {column.name!r} holds {column.dtype}, not classes.")
     if column.dtype.is_float():

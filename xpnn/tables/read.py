@@ -52,7 +52,11 @@ def read(path: str | Path, *, text: Sequence[str] = ()) -> pl.DataFrame:
     except OSError as error:
         raise InputError(f"cannot read {path}: {(error.strerror or _line(error)).rstrip('.')}.") from error
     except pl.exceptions.PolarsError as error:
-        why = "a row has more cells than the header" if "more fields" in str(error) else _line(error).rstrip(".")
+        why = _line(error).rstrip(".")
+        if "more fields" in str(error):
+            why = "a row has more cells than the header"
+        elif "utf" in why.lower():
+            why += "; save the file as UTF-8"
         raise InputError(f"cannot read {path} as a table: {why}.") from error
     for name in table.columns:
         if "\ufffd" in name:

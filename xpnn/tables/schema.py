@@ -17,6 +17,8 @@ from xpnn.tables.cells import Floats, no_nulls, quoted, separator, standardised,
 if TYPE_CHECKING:
     import polars as pl
 
+    from xpnn.model import Model
+
 TASKS = ("binary", "multiclass", "multilabel", "regression")
 
 
@@ -84,6 +86,7 @@ class Schema:
                 f"the table lacks the column{'s' * (len(missing) > 1)} {quoted(missing)} that the model uses; "
                 f"it has: {quoted(table.columns)}.{separator(table.columns)}"
             )
+        no_nulls(*(table[name] for name in (*self.numeric, *self.text)))
         columns: list[Floats] = []
         notes = []
         for name, (mean, scale) in self.numeric.items():
@@ -184,6 +187,29 @@ def from_json(description: Mapping[str, Any]) -> Schema:
         raise InputError(f"the model file's description of its columns is broken: {error}.") from error
     if not sound:
         raise InputError("the model file's description of its columns is broken: its parts do not fit.")
+    return schema
+
+
+def schema_of(model: Model) -> Schema:
+    """The schema in a model that ``xpnn train`` wrote.
+
+    The network of such a model takes prepared columns: ``schema.features(table)`` gives them, and
+    ``schema.predictions(model.predict(X))`` turns its output into the target's own values.
+
+    Raises
+    ------
+    InputError
+        If the model has none, because it was trained on arrays.
+    """
+    described = model.metadata.get("table")
+    if described is None:
+        raise InputError(
+            "the model does not say which columns its features are (it was trained on arrays, not by 'xpnn train'): "
+            "give Model.predict an array."
+        )
+    schema = from_json(described)
+    if (schema.n_features, schema.n_outputs) != (model.network.input_shape[0], model.network.shapes[-1][0]):
+        raise InputError("the model file is broken: its columns do not fit its network.")
     return schema
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from xpnn.typing import Array
 
@@ -21,13 +21,13 @@ class Epoch:
     history : mapping of str to sequence of float
         One value per epoch so far: ``"loss"``, and ``"validation_loss"`` if there is validation data.
     params : array, shape (P,)
-        The parameters after this epoch, on their device. Copy them to keep them: the next step may write over them.
+        A copy of the parameters after this epoch, on their device.
     """
 
     number: int
     of: int
-    history: Mapping[str, Sequence[float]]
-    params: Array
+    history: Mapping[str, Sequence[float]] = field(repr=False)
+    params: Array = field(repr=False)
 
 
 Callback = Callable[[Epoch], bool | None]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
 from xpnn import arrays, backends
+from xpnn.errors import BackendError
 from xpnn.losses import Loss
 from xpnn.network import Sequential
 from xpnn.optimizers import Optimizer
@@ -34,31 +34,49 @@ class Choice:
 
 
 def choose(
-    network: Sequential, loss: Loss, optimizer: Optimizer, x: HostArray, y: HostArray, *, steps: int
+    network: Sequential,
+    loss: Loss,
+    optimizer: Optimizer,
+    x: HostArray,
+    y: HostArray,
+    *,
+    steps: int,
+    device: str | None = None,
 ) -> Choice:
     """The fastest usable library and device for that many steps on batches like x and y.
 
     NumPy is timed first. Only if training with it would take longer than loading other libraries does are they
-    tried too, each on its best device.
+    tried too, each on the device asked for or on its best one.
+
+    Raises
+    ------
+    BackendError
+        If no usable library has the device.
     """
-    first = backends.get("numpy")
-    took = {("numpy", "cpu"): _seconds_per_step(first, None, network, loss, optimizer, x, y)}
-    total = took["numpy", "cpu"] * steps
-    if total < _WORTH_TRYING:
-        return Choice("numpy", "cpu", f"about {max(total, 0.1):.1f} s of training, too short to load another library")
+    took: dict[tuple[str, str], float] = {}
+    failed: list[str] = []
     for name in backends.KNOWN:
-        if name == "numpy" or not (backend := backends.get_if_usable(name)):
-            continue
-        device = backend.device_names()[0]
+        if any(seconds * steps < _WORTH_TRYING for seconds in took.values()):
+            break
         try:
-            took[name, device] = _seconds_per_step(backend, device, network, loss, optimizer, x, y)
-        except Exception:  # a library that fails is not the fastest one
-            continue
-    (name, device), _ = min(took.items(), key=lambda item: item[1])
-    times = ", ".join(
-        f"{n} {1e3 * seconds:.3g}" for (n, _), seconds in sorted(took.items(), key=lambda item: item[1])
-    )
-    return Choice(name, device, f"the fastest here, ms per step: {times}")
+            backend = backends.get(name, device)
+            where = device or backend.device_names()[0]
+            took[name, where] = _seconds_per_step(backend, where, network, loss, optimizer, x, y)
+        except Exception as error:  # a library that fails, in whatever way, is not the fastest one
+            failed.append(f"{name}: {backends.first_line(error)}")
+    if not took:
+        raise BackendError(
+            f"no library can take a step of this training{f' on {device!r}' if device else ''}. " + "; ".join(failed)
+        )
+    ranking = sorted(took.items(), key=lambda item: item[1])
+    (name, where), seconds = ranking[0]
+    if len(backends.installed()) == 1:
+        reason = "the only library installed"
+    elif len(took) == 1:
+        reason = f"about {max(seconds * steps, 0.1):.1f} s of training, too short to try other libraries"
+    else:
+        reason = "ms per step: " + ", ".join(f"{n} {1e3 * s:.3g}" for (n, _), s in ranking)
+    return Choice(name, where, reason)
 
 
 def _seconds_per_step(
@@ -70,20 +88,24 @@ def _seconds_per_step(
     x: HostArray,
     y: HostArray,
 ) -> float:
+    """Seconds per step of many steps in a row, as training runs them: the device is waited for at the end alone."""
     xp, where = backend.namespace(), backend.device(device)
     a, b = (arrays.from_host(host, xp, device=where) for host in (x, y))
-    step = make_step(network, loss, optimizer, xp=xp, backend=backend)
-    params = network.init(0, like=a)
-    state = State(params, optimizer.init(params, xp=xp), 0)
-    state = _run(step, state, a, b, backend)  # warms up: compiles, allocates
-    start, count = time.perf_counter(), 0
-    while count < 3 or (time.perf_counter() - start < _TRIAL and count < 1000):
-        state = _run(step, state, a, b, backend)
-        count += 1
-    return (time.perf_counter() - start) / count
+    with backend.on(a):
+        step = make_step(network, loss, optimizer, xp=xp, backend=backend)
+        params = network.init(0, like=a)
+        state = State(params, optimizer.init(params, xp=xp), 0)
 
+        def seconds(count: int) -> float:
+            nonlocal state
+            start = time.perf_counter()
+            for _ in range(count):
+                state, value = step(state, a, b, None)
+            backend.synchronize(value)
+            return time.perf_counter() - start
 
-def _run(step: Any, state: State, x: Any, y: Any, backend: backends.Backend) -> State:
-    new, loss = step(state, x, y, None)
-    backend.synchronize(loss)
-    return new
+        seconds(2)  # compiles, allocates
+        count = 1
+        while (total := seconds(count)) < _TRIAL and count < 4096:
+            count *= 2
+        return total / count

@@ -12,18 +12,17 @@ from types import MappingProxyType
 from typing import Any
 
 from xpnn import arrays, backends, checks, losses, optimizers
-from xpnn.errors import InputError, TrainingDiverged, TrainingInterrupted
+from xpnn.checks import Data
+from xpnn.errors import ArrayError, InputError, TrainingDiverged, TrainingInterrupted
 from xpnn.losses import Loss
-from xpnn.model import Model
-from xpnn.network import Sequential
+from xpnn.model import Model, check_labels
+from xpnn.network import Sequential, check_network
 from xpnn.optimizers import Optimizer
 from xpnn.training.batches import EpochLoss, batches
 from xpnn.training.callbacks import Callback, Epoch
 from xpnn.training.progress import Progress
 from xpnn.training.step import State, make_step, value
 from xpnn.typing import Array, Namespace
-
-Data = tuple[Array, Array, Array | None]
 
 
 def fit(
@@ -59,10 +58,11 @@ def fit(
         The targets; (n,) will do for one output, and integer labels (n,) from 0 to k - 1 for categorical
         cross-entropy.
     loss : str or Loss, optional
-        What to minimise. By default the output activation decides: binary cross-entropy for sigmoid, categorical
-        for softmax, mean squared error otherwise.
+        What to minimise: ``"mse"``, ``"binary_crossentropy"``, ``"categorical_crossentropy"``, or an object such as
+        ``BinaryCrossentropy(reduction="sum")``. By default the output activation decides: binary cross-entropy for
+        sigmoid, categorical for softmax, mean squared error otherwise.
     optimizer : str or Optimizer
-        How: ``SGD(0.5)`` for gradient descent with α = 0.5.
+        How: ``SGD(0.5)`` for gradient descent with α = 0.5; ``"sgd"`` has α = 0.01.
     epochs : int
         How many times to go through the data at most.
     batch_size : int, optional
@@ -80,7 +80,7 @@ def fit(
     validation_data : (array, array), optional
         Data like X and y to compute the ``"validation_loss"`` on after each epoch.
     labels : sequence, optional
-        The names of the classes, kept in the model.
+        The names of the classes, kept in the model: k after softmax, 2 after one sigmoid output, k after several.
     callbacks : sequence of callable
         Each is called after every epoch with an `Epoch`; a true answer ends the training.
     progress : bool
@@ -112,29 +112,29 @@ def fit(
     >>> model.predict(np.array([[10.0]])).round(2)
     array([[21.]])
     """
+    check_network(network, "fit(network, X, y)")
     loss = losses.usual(network.output_activation) if loss is None else losses.get(loss)
     optimizer = optimizers.get(optimizer)
     _check_options(epochs, batch_size, tol)
-    xp = arrays.namespace(X=X, y=y, sample_weight=sample_weight, params=params)
-    arrays.check_same_device(X=X, y=y, sample_weight=sample_weight, params=params)
-    backend = backends.of(X)
-    dtype = arrays.real_dtype(X, xp)
-    train = _prepare(network, loss, X, y, sample_weight, xp=xp, dtype=dtype)
-    check = None
-    if validation_data is not None:
-        X_val, y_val = validation_data
-        arrays.namespace(X=X, X_val=X_val, y_val=y_val)
-        arrays.check_same_device(X=X, X_val=X_val, y_val=y_val)
-        check = _prepare(network, loss, X_val, y_val, None, xp=xp, dtype=dtype, names=("X_val", "y_val"))
-    if params is None:
-        params = network.init(seed, like=train[0])
-    else:
-        _ = network.unflatten(params, xp=xp)  # a wrong shape says so
-        params = arrays.copy(xp.astype(backend.detach(params), dtype), xp)
-
-    loop = _Loop(network, loss, optimizer, train, check, epochs, batch_size, shuffle, tol, seed, xp)
-    with Progress() if progress else contextlib.nullcontext() as shown, backend.overflow_to_infinity():
-        return loop.run(params, [*callbacks, *([shown] if shown else [])], labels)
+    labels = check_labels(labels, network)
+    callbacks = _check_callbacks(callbacks)
+    xp = _one_place(X=X, y=y, sample_weight=sample_weight, params=params)
+    with backends.of(X).on(X):
+        dtype = arrays.real_dtype(X, xp)
+        train = checks.data(network, loss, X, y, sample_weight, dtype=dtype)
+        check = None
+        if validation_data is not None:
+            X_val, y_val = _pair(validation_data)
+            _one_place(X=X, X_val=X_val, y_val=y_val)
+            check = checks.data(network, loss, X_val, y_val, None, dtype=dtype, names=("X_val", "y_val"))
+        if params is None:
+            params = network.init(seed, like=train[0])
+        else:
+            _ = network.unflatten(params, xp=xp)  # a wrong shape says so
+            params = arrays.copy(xp.astype(backends.of(X).detach(params), dtype), xp)
+        loop = _Loop(network, loss, optimizer, train, check, epochs, batch_size, shuffle, tol, seed, xp)
+        with Progress() if progress else contextlib.nullcontext() as shown:
+            return loop.run(params, [*callbacks, *([shown] if shown else [])], labels)
 
 
 @dataclass
@@ -160,7 +160,8 @@ class _Loop:
         if self.check:
             history["validation_loss"] = []
         view = MappingProxyType(history)
-        snapshots: deque[tuple[int, Array]] = deque(maxlen=2)  # the last finished epochs and their parameters
+        # the last finished epochs and their parameters
+        snapshots = deque([(0, arrays.copy(params, xp))], maxlen=2)
 
         def model(params: Array, epoch: int, stopped: str) -> Model:
             kept = {name: values[:epoch] for name, values in history.items()}
@@ -181,7 +182,6 @@ class _Loop:
         stopped = "epochs"
         try:
             for epoch in range(1, self.epochs + 1):
-                snapshots.append((epoch - 1, arrays.copy(state.params, xp)))
                 total = EpochLoss(mean=self.loss.reduction == "mean", xp=xp, backend=backend)
                 for x, y, w in self._batches(epoch):
                     state, batch_loss = step(state, x, y, w)
@@ -190,9 +190,11 @@ class _Loop:
                 if not math.isfinite(mean):
                     raise diverged(epoch, f"the loss became {mean}")
                 history["loss"].append(mean)
+                params = arrays.copy(state.params, xp)
+                snapshots.append((epoch, params))
                 if self.check:
-                    history["validation_loss"].append(float(J(state.params, *self.check)))
-                answers = [callback(Epoch(epoch, self.epochs, view, state.params)) for callback in callbacks]
+                    history["validation_loss"].append(float(J(params, *self.check)))
+                answers = [callback(Epoch(epoch, self.epochs, view, params)) for callback in callbacks]
                 if self.tol is not None and mean <= self.tol:
                     stopped = "tol"
                 elif any(answers):
@@ -216,23 +218,29 @@ class _Loop:
         )
 
 
-def _prepare(
-    network: Sequential,
-    loss: Loss,
-    X: Array,
-    y: Array,
-    w: Array | None,
-    *,
-    xp: Namespace,
-    dtype: Any,
-    names: tuple[str, str] = ("X", "y"),
-) -> Data:
-    """The data as the step takes it, once it has been checked."""
-    detach = backends.of(X).detach
-    X = checks.features(detach(X), network, xp, dtype=dtype, name=names[0])
-    n, k = X.shape[0], network.shapes[-1][0]
-    y = checks.targets(detach(y), loss, n, k, xp, dtype=dtype, name=names[1])
-    return X, y, checks.weights(w if w is None else detach(w), n, xp, dtype=dtype)
+def _one_place(**given: Array | None) -> Namespace:
+    """The namespace of arrays of one library on one device; X and y must be there."""
+    for name in given.keys() - {"sample_weight", "params"}:
+        if given[name] is None:
+            raise ArrayError(f"{name} must be an array, got None.")
+    xp = arrays.namespace(**given)
+    arrays.check_same_device(**given)
+    return xp
+
+
+def _pair(validation_data: object) -> tuple[Array, Array]:
+    if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
+        raise InputError(
+            "validation_data must be a pair of arrays (X_val, y_val), got "
+            + (f"{len(validation_data)} things." if isinstance(validation_data, tuple | list) else "something else.")
+        )
+    return validation_data[0], validation_data[1]
+
+
+def _check_callbacks(callbacks: Sequence[Callback]) -> Sequence[Callback]:
+    if callable(callbacks) or not all(map(callable, callbacks)):
+        raise InputError(f"callbacks must be a list of callables such as [stop_early], got {callbacks!r}.")
+    return callbacks
 
 
 def _check_options(epochs: int, batch_size: int | None, tol: float | None) -> None:

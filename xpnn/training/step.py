@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from xpnn import arrays, losses
+from xpnn.activations import Linear
 from xpnn.backends import Backend
 from xpnn.layers import Context
 from xpnn.losses import Loss
-from xpnn.network import Sequential
+from xpnn.network import Sequential, check_network
 from xpnn.optimizers import Optimizer
 from xpnn.typing import Array, Namespace
 
@@ -30,9 +31,12 @@ class ValueAndGrad(Protocol):
 
 def logits_form(network: Sequential, loss: Loss) -> tuple[Sequential, Loss]:
     """The same J with the output activation inside the loss, where the pair has such a stable form."""
-    losses.check_output(loss, network.output_activation)
-    fused = losses.fused(network.output_activation, loss)
-    return (network, loss) if fused is None else (network.to_logits(), fused)
+    f = network.output_activation
+    losses.check_output(loss, f)
+    fused = losses.fused(f, loss)
+    if fused is None:
+        return network, loss
+    return (network if isinstance(f, Linear) else network.to_logits()), fused
 
 
 def value_and_grad(network: Sequential, loss: str | Loss) -> ValueAndGrad:
@@ -67,6 +71,7 @@ def value_and_grad(network: Sequential, loss: str | Loss) -> ValueAndGrad:
     -----
     Source: section "Backpropagation", summarised for the 2-4-5-1 network in its four steps.
     """
+    check_network(network, "value_and_grad(network, loss)")
     network, loss = logits_form(network, losses.get(loss))
 
     def f(
@@ -101,7 +106,7 @@ class State(NamedTuple):
     moments : tuple of arrays, each of shape (P,)
         What the optimizer remembers.
     step : int
-        The number of steps done.
+        The number of steps done, on the host.
     """
 
     params: Array
@@ -115,14 +120,23 @@ Step = Callable[[State, Array, Array, Array | None], tuple[State, Array]]
 def make_step(network: Sequential, loss: Loss, optimizer: Optimizer, *, xp: Namespace, backend: Backend) -> Step:
     """The function ``step(state, x, y, w) → (state, loss)`` for arrays of one library.
 
-    Pure from outside: use the state it returns, the one given may have been written over.
+    Pure from outside: use the state it returns, the one given may have been written over. The optimizer's
+    numbers for the step (learning rates that change, say) are worked out on the host; the rest may be compiled.
     """
     loss_and_gradient = value_and_grad(network, loss)
 
+    def update(
+        vectors: tuple[Array, ...], x: Array, y: Array, w: Array | None, constants: tuple[float, ...]
+    ) -> tuple[tuple[Array, ...], Array]:
+        params, *moments = vectors
+        loss, gradient = loss_and_gradient(params, x, y, w, xp=xp)
+        return backend.sweep(optimizer.rule, (params, gradient, *moments), constants), loss
+
+    compiled = backend.compile(update)
+
     def step(state: State, x: Array, y: Array, w: Array | None) -> tuple[State, Array]:
-        loss, gradient = loss_and_gradient(state.params, x, y, w, xp=xp)
-        vectors = (state.params, gradient, *state.moments)
-        params, *moments = backend.sweep(optimizer.rule, vectors, optimizer.constants(state.step))
+        vectors = (state.params, *state.moments)
+        (params, *moments), loss = compiled(vectors, x, y, w, optimizer.constants(state.step))
         return State(params, tuple(moments), state.step + 1), loss
 
-    return backend.compile(step)
+    return step
