@@ -39,7 +39,7 @@ class Progress:
 
     def __call__(self, epoch: Epoch) -> None:
         """Show one epoch."""
-        text = "  ".join(f"{name.replace('_', ' ')} {values[-1]:.4g}" for name, values in epoch.history.items())
+        text = "  ".join(f"{name.removesuffix('_loss')} {values[-1]:.4g}" for name, values in epoch.history.items())
         if self._bar is not None:
             if self._task is None:
                 self._task = self._bar.add_task("", total=epoch.of, text="")
@@ -51,15 +51,17 @@ class Progress:
 def _bar(stream: TextIO) -> Any:
     try:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as Bar
+        from rich.table import Column
     except ImportError:
         return None
+    whole = {"table_column": Column(no_wrap=True, overflow="ignore")}
     return Bar(
-        TextColumn("epoch"),
-        MofNCompleteColumn(),
-        BarColumn(),
-        TextColumn("{task.fields[text]}"),
-        TimeRemainingColumn(),
+        TextColumn("epoch {task.completed}/{task.total}", **whole),
+        BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=4)),  # gives way first
+        TextColumn("{task.fields[text]}", **whole),
+        TimeElapsedColumn(),
         console=Console(file=stream),
+        expand=True,
     )
