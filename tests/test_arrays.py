@@ -9,8 +9,10 @@ from xpnn.errors import ArrayError
 from .conftest import LIBRARIES
 
 
-def test_the_namespace_is_found_and_none_is_passed_over(lib):
-    assert arrays.namespace(a=lib([1.0]), b=None, c=lib([2])) is lib.xp
+def test_the_namespace_is_found_and_what_is_optional_may_be_none(lib):
+    assert arrays.namespace(a=lib([1.0]), sample_weight=None, c=lib([2])) is lib.xp
+    with pytest.raises(ArrayError, match="y must be an array, got None"):
+        arrays.namespace(a=lib([1.0]), y=None)
 
 
 @pytest.mark.parametrize("thing", [[1.0, 2.0], 3.0, "x", {"a": 1}])
@@ -23,7 +25,7 @@ def test_what_is_not_an_array_is_an_error(thing):
 
 def test_no_array_at_all_is_an_error():
     with pytest.raises(ArrayError, match="no array was given"):
-        arrays.namespace(X=None)
+        arrays.namespace(params=None)
 
 
 @pytest.mark.parametrize("other", [name for name in LIBRARIES if not name.startswith("numpy")])
@@ -40,7 +42,7 @@ def test_arrays_on_two_devices_are_an_error_that_names_both():
     with pytest.raises(
         ArrayError, match=r"X is on device .*CPU_DEVICE.* but y is on device .*device1.*convert y \(or X\)"
     ):
-        arrays.check_same_device(X=here, w=None, y=there)
+        arrays.one_place(X=here, sample_weight=None, y=there)
     arrays.check_same_device(X=there, y=there)
 
 

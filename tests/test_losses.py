@@ -198,3 +198,15 @@ def test_a_loss_of_probabilities_refuses_other_outputs():
 )
 def test_the_usual_loss_of_an_output(activation, cls):
     assert losses.usual(activations.get(activation)) == cls()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_targets_of_another_dtype_do_not_change_the_predictions_own(name, lib, rng):
+    loss, kind = LOSSES[name]
+    prediction, y = targets_for(kind, 4, 3, rng)
+    expected, _ = loss.value_and_grad(lib(prediction, "float32"), lib(y, "float32"))
+    for other in (lib(y, "float64"), *([lib(y.astype(int))] if kind != "numbers" else [])):
+        value, gradient = loss.value_and_grad(lib(prediction, "float32"), other)
+        lib.check(value, "float32")
+        lib.check(gradient, "float32")
+        assert float(value) == pytest.approx(float(expected), rel=1e-6)

@@ -515,3 +515,8 @@ def test_a_model_trained_on_arrays_has_no_schema():
     model = xpnn.fit(xpnn.mlp([2, 1]), X, X[:, :1], epochs=1)
     with pytest.raises(InputError, match="trained on arrays, not by 'xpnn train'"):
         tables.schema_of(model)
+
+
+def test_an_empty_target_says_so():
+    with pytest.raises(InputError, match="the target 'y' is empty"):
+        schema(table().with_columns(y=pl.lit(None)), task="binary")

@@ -13,14 +13,18 @@ import numpy as np
 from xpnn.errors import ArrayError, InputError
 from xpnn.typing import Array, HostArray, Namespace
 
+OPTIONAL = ("sample_weight", "params", "buffers")
+"""The arguments that may be None."""
+
 
 def namespace(**arrays: Array | None) -> Namespace:
-    """The one Array API namespace of all the given arrays; ``None`` is passed over.
+    """The one Array API namespace of all the given arrays.
 
     Parameters
     ----------
     **arrays : array or None
-        Arrays under the names that an error message should use, as in ``namespace(X=X, y=y)``.
+        Arrays under the names that an error message should use, as in ``namespace(X=X, y=y)``. Those named in
+        `OPTIONAL` are passed over if they are None.
 
     Returns
     -------
@@ -35,7 +39,9 @@ def namespace(**arrays: Array | None) -> Namespace:
     first: tuple[str, Namespace] | None = None
     for name, array in arrays.items():
         if array is None:
-            continue
+            if name in OPTIONAL:
+                continue
+            raise ArrayError(f"{name} must be an array, got None.")
         try:
             xp = cast(Namespace, array_api_compat.array_namespace(array))
         except TypeError:
@@ -50,6 +56,13 @@ def namespace(**arrays: Array | None) -> Namespace:
     if first is None:
         raise ArrayError("no array was given: pass at least one.")
     return first[1]
+
+
+def one_place(**arrays: Array | None) -> Namespace:
+    """The namespace of arrays that must be of one library and on one device; else `ArrayError`."""
+    xp = namespace(**arrays)
+    check_same_device(**arrays)
+    return xp
 
 
 def check_same_device(**arrays: Array | None) -> None:

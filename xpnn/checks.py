@@ -98,7 +98,7 @@ def targets(y: Array, loss: Loss, n: int, k: int, xp: Namespace, *, dtype: Any, 
     return y
 
 
-def weights(w: Array | None, n: int, xp: Namespace, *, dtype: Any) -> Array | None:
+def weights(w: Array, n: int, xp: Namespace, *, dtype: Any) -> Array:
     """Sample weights as `dtype`, once they are found to be n numbers ≥ 0, not all 0.
 
     Raises
@@ -106,8 +106,6 @@ def weights(w: Array | None, n: int, xp: Namespace, *, dtype: Any) -> Array | No
     InputError
         If they are not.
     """
-    if w is None:
-        return None
     _numeric(w, "sample_weight", xp)
     if tuple(w.shape) != (n,):
         raise InputError(f"sample_weight must have shape ({n},), one per row of X; got {tuple(w.shape)}.")

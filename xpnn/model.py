@@ -12,7 +12,7 @@ import numpy as np
 
 from xpnn import arrays, backends, checks, losses, metrics, registry
 from xpnn.activations import Softmax
-from xpnn.errors import ArrayError, BackendError, InputError, ModelFileError
+from xpnn.errors import BackendError, InputError, ModelFileError
 from xpnn.files import tensors
 from xpnn.losses import Loss
 from xpnn.network import Sequential, check_network
@@ -89,7 +89,7 @@ class Model:
         ArrayError
             If X belongs to another library or device than the model.
         """
-        xp = self._namespace(X=X)
+        xp = arrays.one_place(X=X, model=self.params)
         return self._forward(X, xp)
 
     def predict_labels(self, X: Array) -> Any:
@@ -111,7 +111,7 @@ class Model:
         InputError
             As `predict`; also if the output is neither softmax nor sigmoid.
         """
-        xp = self._namespace(X=X)
+        xp = arrays.one_place(X=X, model=self.params)
         output = self._forward(X, xp)
         if isinstance(self.network.output_activation, Softmax):
             indices = xp.argmax(output, axis=1)
@@ -153,7 +153,7 @@ class Model:
         InputError, ArrayError
             As `fit`.
         """
-        xp = self._namespace(X=X, y=y, sample_weight=sample_weight)
+        xp = arrays.one_place(X=X, y=y, sample_weight=sample_weight, model=self.params)
         with backends.of(X).on(X):
             X, y, w = checks.data(self.network, self.loss, X, y, sample_weight, dtype=self.params.dtype)
             scores = {"loss": float(step.value(self.network, self.loss)(self.params, X, y, w))}
@@ -230,14 +230,6 @@ class Model:
             "metadata": dict(self.metadata),
         }
         tensors.write(path, named, header)
-
-    def _namespace(self, **given: Array | None) -> Namespace:
-        for name in given.keys() - {"sample_weight"}:
-            if given[name] is None:
-                raise ArrayError(f"{name} must be an array, got None.")
-        xp = arrays.namespace(**given, model=self.params)
-        arrays.check_same_device(**given, model=self.params)
-        return xp
 
     def _forward(self, X: Array, xp: Namespace) -> Array:
         here = backends.of(X)

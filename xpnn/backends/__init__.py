@@ -45,7 +45,7 @@ def get(name: str, device: str | None = None) -> Backend:
     Raises
     ------
     BackendError
-        If it is unknown, not installed, or a small matrix product on it fails; says what to do.
+        If it is unknown, not installed, or a small computation on it fails; says what to do.
     """
     backend = _backend(name) if isinstance(name, str) and name.isidentifier() else None
     if backend is None or (name not in KNOWN and not backend.available()):
@@ -77,7 +77,7 @@ class Device:
     library, version, device : str
         For example ``"torch"``, ``"2.13.0"``, ``"cuda:0"``; version and device are empty if not installed.
     installed, usable : bool
-        Whether the library is there, and whether a small matrix product on the device came out right.
+        Whether the library is there, and whether a small computation on the device came out right.
     reason : str
         Why it is not usable; empty if it is.
     """
@@ -91,7 +91,7 @@ class Device:
 
 
 def devices() -> list[Device]:
-    """Every device of every known array library, tried with a small matrix product.
+    """Every device of every known array library, tried with a small computation.
 
     Imports each library that is installed. Besides NumPy, CuPy, PyTorch and JAX it lists other standard
     libraries that the program has already imported and used with xpnn.

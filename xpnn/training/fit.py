@@ -13,7 +13,7 @@ from typing import Any
 
 from xpnn import arrays, backends, checks, losses, optimizers
 from xpnn.checks import Data
-from xpnn.errors import ArrayError, InputError, TrainingDiverged, TrainingInterrupted
+from xpnn.errors import InputError, TrainingDiverged, TrainingInterrupted
 from xpnn.losses import Loss
 from xpnn.model import Model, check_labels
 from xpnn.network import Sequential, check_network
@@ -118,14 +118,14 @@ def fit(
     _check_options(epochs, batch_size, tol)
     labels = check_labels(labels, network)
     callbacks = _check_callbacks(callbacks)
-    xp = _one_place(X=X, y=y, sample_weight=sample_weight, params=params)
+    xp = arrays.one_place(X=X, y=y, sample_weight=sample_weight, params=params)
     with backends.of(X).on(X):
         dtype = arrays.real_dtype(X, xp)
         train = checks.data(network, loss, X, y, sample_weight, dtype=dtype)
         check = None
         if validation_data is not None:
             X_val, y_val = _pair(validation_data)
-            _one_place(X=X, X_val=X_val, y_val=y_val)
+            arrays.one_place(X=X, X_val=X_val, y_val=y_val)
             check = checks.data(network, loss, X_val, y_val, None, dtype=dtype, names=("X_val", "y_val"))
         if params is None:
             params = network.init(seed, like=train[0])
@@ -216,16 +216,6 @@ class _Loop:
         return batches(
             *self.train, size=self.batch_size, shuffle=self.shuffle, seed=self.seed, epoch=epoch, xp=self.xp
         )
-
-
-def _one_place(**given: Array | None) -> Namespace:
-    """The namespace of arrays of one library on one device; X and y must be there."""
-    for name in given.keys() - {"sample_weight", "params"}:
-        if given[name] is None:
-            raise ArrayError(f"{name} must be an array, got None.")
-    xp = arrays.namespace(**given)
-    arrays.check_same_device(**given)
-    return xp
 
 
 def _pair(validation_data: object) -> tuple[Array, Array]:

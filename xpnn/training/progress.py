@@ -56,11 +56,14 @@ def _bar(stream: TextIO) -> Any:
         from rich.table import Column
     except ImportError:
         return None
-    whole = {"table_column": Column(no_wrap=True, overflow="ignore")}
+
+    def whole() -> Column:
+        return Column(no_wrap=True, overflow="ignore")
+
     return Bar(
-        TextColumn("epoch {task.completed}/{task.total}", **whole),
+        TextColumn("epoch {task.completed}/{task.total}", table_column=whole()),
         BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=4)),  # gives way first
-        TextColumn("{task.fields[text]}", **whole),
+        TextColumn("{task.fields[text]}", table_column=whole()),
         TimeElapsedColumn(),
         console=Console(file=stream),
         expand=True,
