@@ -11,7 +11,7 @@ import xpnn
 from xpnn import backends
 from xpnn.backends.generic import Backend
 from xpnn.errors import BackendError
-from xpnn.training.step import State, make_step
+from xpnn.training.step import first_state, make_step
 
 from .cases import OPTIMIZERS
 from .conftest import LIBRARIES
@@ -33,8 +33,7 @@ def test_a_step_equals_the_generic_backend_s(name, lib, dtype, rng):
     results = []
     for backend in (backends.of(X), Backend("generic")):
         step = make_step(network, xpnn.CategoricalCrossentropy(), optimizer, xp=lib.xp, backend=backend)
-        params = network.init(0, like=X)
-        state = State(params, optimizer.init(params, xp=lib.xp), 0)
+        state = first_state(network, optimizer, network.init(0, like=X), xp=lib.xp)
         for _ in range(3):
             state, loss = step(state, X, y, None)
         backend.synchronize(loss)

@@ -133,7 +133,7 @@ def test_section_6_the_four_steps_of_the_general_chain(example, lib):
     sizes, X, Y, W, b, network = example
     *_, dW, db = by_hand(*example[:5], mean=True)
     params, ctx = parameters(lib, network, W, b), Context(lib.xp, training=True)
-    y_hat, caches = network.forward_pass(params, lib(X), ctx)
+    y_hat, caches, _ = network.forward_pass(params, lib(X), ctx)
     _, da = xpnn.BinaryCrossentropy().value_and_grad(y_hat, lib(Y))  # step 1
     layers = network.unflatten(params)
     for i in reversed(range(len(sizes) - 1)):  # steps 2, 3 and 4

@@ -42,6 +42,8 @@ class Model:
         Why training ended: ``"epochs"``, ``"tol"``, ``"callback"``, or how it was cut short.
     metadata : mapping
         Anything else that belongs in the model file, as JSON.
+    buffers : array, shape (B,), optional
+        What layers remember without learning it (running means, say), if any does.
     """
 
     network: Sequential
@@ -51,6 +53,7 @@ class Model:
     labels: Sequence[Any] | None = None
     stopped: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    buffers: Array | None = None
 
     def __post_init__(self) -> None:
         check_network(self.network, "Model(network, params, loss)")
@@ -156,8 +159,8 @@ class Model:
         xp = arrays.one_place(X=X, y=y, sample_weight=sample_weight, model=self.params)
         with backends.of(X).on(X):
             X, y, w = checks.data(self.network, self.loss, X, y, sample_weight, dtype=self.params.dtype)
-            scores = {"loss": float(step.value(self.network, self.loss)(self.params, X, y, w))}
-            prediction = self.network.forward(self.params, X)
+            scores = {"loss": float(step.value(self.network, self.loss)(self.params, self.buffers, X, y, w))}
+            prediction = self.network.forward(self.params, X, self.buffers)
             output = self.network.output_activation
             if isinstance(output, Softmax):
                 scores["accuracy"] = float(metrics.categorical_accuracy(prediction, y, xp=xp))
@@ -201,8 +204,12 @@ class Model:
         if like is None and backend is None:
             backend = here.name
             device = device or here.device_name(self.params)
-        params = _place(here.to_host(self.params), name, like=like, backend=backend, device=device)
-        return replace(self, params=params)
+
+        def moved(vector: Array) -> Array:
+            return _place(here.to_host(vector), name, like=like, backend=backend, device=device)
+
+        buffers = None if self.buffers is None else moved(self.buffers)
+        return replace(self, params=moved(self.params), buffers=buffers)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a file: whole, or not at all.
@@ -215,10 +222,13 @@ class Model:
         ModelFileError
             If the file cannot be written; what was there before is then still there.
         """
-        host = backends.of(self.params).to_host(self.params)
+        to_host = backends.of(self.params).to_host
+        params = cast(Array, to_host(self.params))
+        buffers = None if self.buffers is None else cast(Array, to_host(self.buffers))
         named = {
             f"layers.{i}.{name}": cast(HostArray, array)
-            for i, layer in enumerate(self.network.unflatten(cast(Array, host)))
+            for layers in (self.network.unflatten(params), self.network.unflatten_buffers(buffers))
+            for i, layer in enumerate(layers)
             for name, array in layer.items()
         }
         header = {
@@ -235,7 +245,7 @@ class Model:
         here = backends.of(X)
         with here.on(X):
             X = checks.features(here.detach(X), self.network, xp, dtype=self.params.dtype)
-            return self.network.forward(self.params, X)
+            return self.network.forward(self.params, X, self.buffers)
 
 
 def load(
@@ -274,14 +284,14 @@ def load(
     named, header = tensors.read(path)
     try:
         network = Sequential.from_json(header["network"])
-        layers = [
-            {name: cast(Array, named.pop(f"layers.{i}.{name}")) for name in shapes}
-            for i, shapes in enumerate(network.parameter_shapes)
-        ]
-        kinds = {array.dtype.name for layer in layers for array in layer.values()}
+        kinds = {array.dtype.name for array in named.values()}
         if len(kinds) > 1 or not kinds <= {"float32", "float64"}:
             raise InputError(f"its arrays should be all float32 or all float64, and are {', '.join(sorted(kinds))}")
-        params = cast(HostArray, network.flatten(layers))
+        params, buffers = (
+            [{name: cast(Array, named.pop(f"layers.{i}.{name}")) for name in shapes} for i, shapes in enumerate(each)]
+            for each in (network.parameter_shapes, network.buffer_shapes)
+        )
+        flat = cast(HostArray, network.flatten(params)), cast(HostArray | None, network.flatten_buffers(buffers))
         loss = losses.get(registry.build(header["loss"]))
         rest = {name: _of_type(kind, header, name) for name, kind in _REST.items()}
     except (KeyError, TypeError, AttributeError, InputError) as error:
@@ -292,7 +302,11 @@ def load(
         if device not in (None, "cpu"):
             raise InputError(f"load: device {device!r} of which library? Give backend='torch', say, as well.")
         backend = "numpy"
-    return Model(network, _place(params, params.dtype.name, like=like, backend=backend, device=device), loss, **rest)
+
+    def placed(vector: HostArray) -> Array:
+        return _place(vector, vector.dtype.name, like=like, backend=backend, device=device)
+
+    return Model(network, placed(flat[0]), loss, buffers=None if flat[1] is None else placed(flat[1]), **rest)
 
 
 _REST: dict[str, tuple[type, ...]] = {

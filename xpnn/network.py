@@ -14,8 +14,9 @@ from xpnn import activations, arrays, random, registry, text
 from xpnn.activations import Activation, Linear
 from xpnn.errors import InputError
 from xpnn.layers import Context, Dense, Layer
-from xpnn.layers.base import Parameters, Shape
-from xpnn.typing import Array, Namespace
+from xpnn.layers.base import Parameters
+from xpnn.layout import Layout, Named, Shape
+from xpnn.typing import Array, HostArray, Namespace
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -79,21 +80,25 @@ class Sequential:
         return tuple(layer.parameter_shapes(s) for layer, s in zip(self.layers, self.shapes, strict=False))
 
     @cached_property
+    def buffer_shapes(self) -> tuple[dict[str, Shape], ...]:
+        """Per layer, the shape of each buffer by name."""
+        return tuple({name: array.shape for name, array in named.items()} for named in self._first_buffers())
+
+    @property
     def n_parameters(self) -> int:
         """P, the number of parameters."""
-        return sum(math.prod(shape) for named in self.parameter_shapes for shape in named.values())
+        return self._parameters.size
 
     @cached_property
-    def _places(self) -> tuple[tuple[tuple[str, int, int, Shape], ...], ...]:
-        """Per layer: (name, start, stop, shape) of each parameter in the flat vector."""
-        places, stop = [], 0
-        for named in self.parameter_shapes:
-            row = []
-            for name, shape in named.items():
-                start, stop = stop, stop + math.prod(shape)
-                row.append((name, start, stop, shape))
-            places.append(tuple(row))
-        return tuple(places)
+    def _parameters(self) -> Layout:
+        return Layout("params", self.parameter_shapes)
+
+    @cached_property
+    def _buffers(self) -> Layout:
+        return Layout("buffers", self.buffer_shapes)
+
+    def _first_buffers(self) -> list[dict[str, HostArray]]:
+        return [layer.init_buffers(shape) for layer, shape in zip(self.layers, self.shapes, strict=False)]
 
     def init(self, seed: int = 0, *, like: Array | None = None) -> Array:
         """Initial parameters: the same numbers for the same seed, on every library and device.
@@ -111,11 +116,11 @@ class Sequential:
         """
         rng = random.generator(seed, "weights")
         drawn = [layer.init(shape, rng) for layer, shape in zip(self.layers, self.shapes, strict=False)]
-        host = random.concatenate([array for named in drawn for array in named.values()])
-        if like is None:
-            return host
-        xp = arrays.namespace(like=like)
-        return arrays.from_host(host, xp, dtype=arrays.real_dtype(like, xp), device=arrays.device(like))
+        return _one_vector(drawn, like)
+
+    def init_buffers(self, *, like: Array | None = None) -> Array | None:
+        """First values of all that the layers remember without learning it, shape (B,); None if that is nothing."""
+        return _one_vector(self._first_buffers(), like) if self._buffers.size else None
 
     def unflatten(self, params: Array, *, xp: Namespace | None = None) -> list[Parameters]:
         """Show the flat vector as matrices, per layer ``{"W": (l(i-1), l(i)), "b": (l(i),)}``.
@@ -128,16 +133,17 @@ class Sequential:
         InputError
             If `params` does not have the shape (P,).
         """
-        if xp is None:
-            xp = arrays.namespace(params=params)
-        if params.shape != (self.n_parameters,):
+        return self._parameters.unflatten(params, xp=xp or arrays.namespace(params=params))
+
+    def unflatten_buffers(self, buffers: Array | None, *, xp: Namespace | None = None) -> list[Named]:
+        """The same for the flat vector of buffers; nothing per layer if the network has none."""
+        if not self._buffers.size:
+            return [{} for _ in self.layers]
+        if buffers is None:
             raise InputError(
-                f"params must have shape ({self.n_parameters},) for this network, got {tuple(params.shape)}: "
-                "make them with network.init(seed, like=X) or network.flatten([...])."
+                "this network has buffers: pass those of its model, or network.init_buffers(like=params)."
             )
-        return [
-            {name: xp.reshape(params[start:stop], shape) for name, start, stop, shape in row} for row in self._places
-        ]
+        return self._buffers.unflatten(buffers, xp=xp or arrays.namespace(buffers=buffers))
 
     def flatten(self, parameters: Sequence[Mapping[str, Array]], *, xp: Namespace | None = None) -> Array:
         """Put matrices back into one flat vector, shape (P,): the inverse of `unflatten`.
@@ -147,24 +153,13 @@ class Sequential:
         InputError
             If a layer or a parameter is missing or has another shape than it should.
         """
-        if len(parameters) != len(self.layers):
-            raise InputError(f"flatten: expected {len(self.layers)} layers, got {len(parameters)}.")
-        pieces = []
-        for position, (row, named) in enumerate(zip(self._places, parameters, strict=True), 1):
-            if set(named) != {name for name, *_ in row}:
-                raise InputError(
-                    f"flatten: layer {position} must have {', '.join(n for n, *_ in row)}; got {', '.join(named)}."
-                )
-            for name, _start, _stop, shape in row:
-                got = tuple(named[name].shape)
-                if got != shape:
-                    raise InputError(f"flatten: {name} of layer {position} must have shape {shape}, got {got}.")
-                pieces.append(named[name])
-        if xp is None:
-            xp = arrays.namespace(**{f"parameter {i}": piece for i, piece in enumerate(pieces)})
-        return cast(Array, xp.concat([xp.reshape(piece, (-1,)) for piece in pieces]))
+        return self._parameters.flatten(parameters, xp=xp)
 
-    def forward(self, params: Array, X: Array) -> Array:
+    def flatten_buffers(self, buffers: Sequence[Mapping[str, Array]], *, xp: Namespace | None = None) -> Array | None:
+        """The same for buffers; None if the network has none."""
+        return self._buffers.flatten(buffers, xp=xp) if self._buffers.size else None
+
+    def forward(self, params: Array, X: Array, buffers: Array | None = None) -> Array:
         """Ŷ = A(last), by  Z(i) = A(i-1) W(i) + b(i),  A(i) = f_i(Z(i)),  A(0) = X.
 
         Parameters
@@ -172,22 +167,29 @@ class Sequential:
         params : array, shape (P,)
         X : array, shape (n, d)
             Of the same library, device and dtype as `params`.
+        buffers : array, shape (B,), optional
+            What the layers remember, if any of them does.
 
         Returns
         -------
         array, shape (n, k)
         """
-        return self.forward_pass(params, X, Context(arrays.namespace(params=params, X=X)))[0]
+        ctx = Context(arrays.namespace(params=params, X=X, buffers=buffers))
+        return self.forward_pass(params, X, ctx, buffers)[0]
 
-    def forward_pass(self, params: Array, X: Array, ctx: Context) -> tuple[Array, list[Any]]:
-        """Ŷ, and per layer what `backward_pass` needs."""
+    def forward_pass(
+        self, params: Array, X: Array, ctx: Context, buffers: Array | None = None
+    ) -> tuple[Array, list[Any], Array | None]:
+        """Ŷ, per layer what `backward_pass` needs, and the updated buffers."""
         if X.shape[1:] != self.input_shape:
             raise InputError(self._wrong_input(X))
         a, caches = X, []
-        for layer, p in zip(self.layers, self.unflatten(params, xp=ctx.xp), strict=True):
-            a, cache = layer.forward(p, a, ctx)
+        remembered = self.unflatten_buffers(buffers, xp=ctx.xp)
+        for i, p in enumerate(self.unflatten(params, xp=ctx.xp)):
+            ctx.layer, ctx.buffers = i, remembered[i]
+            a, cache = self.layers[i].forward(p, a, ctx)
             caches.append(cache)
-        return a, caches
+        return a, caches, self.flatten_buffers(remembered, xp=ctx.xp)
 
     def backward_pass(self, params: Array, caches: list[Any], dy: Array, ctx: Context) -> Array:
         """∂J/∂params as a flat vector, (P,), from dy = ∂J/∂Ŷ: the layers in reverse order."""
@@ -195,6 +197,7 @@ class Sequential:
         gradients: list[Parameters] = [{} for _ in self.layers]
         da: Array | None = dy
         for i in reversed(range(len(self.layers))):
+            ctx.layer = i
             da, gradients[i] = self.layers[i].backward(
                 parameters[i], caches[i], cast(Array, da), ctx, input_gradient=i > 0
             )
@@ -250,6 +253,15 @@ class Sequential:
     def from_json(cls, description: dict[str, Any]) -> Sequential:
         """The network that `to_json` described."""
         return cls(*map(registry.build, description["layers"]), input_shape=tuple(description["input_shape"]))
+
+
+def _one_vector(layers: list[dict[str, HostArray]], like: Array | None) -> Array:
+    """Host arrays as one flat vector in the library, on the device and in the dtype of `like`."""
+    host = random.concatenate([array for named in layers for array in named.values()])
+    if like is None:
+        return cast(Array, host)
+    xp = arrays.namespace(like=like)
+    return arrays.from_host(host, xp, dtype=arrays.real_dtype(like, xp), device=arrays.device(like))
 
 
 def mlp(

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from xpnn.layout import Named, Shape
 from xpnn.registry import Registry
 from xpnn.typing import Array, HostArray, Namespace
 
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-Shape = tuple[int, ...]
-Parameters = dict[str, Array]
+Parameters = Named
 
 
-@dataclass(frozen=True)
+@dataclass
 class Context:
-    """What a pass knows besides the parameters and the data.
+    """What a pass through a network knows besides the parameters and the data; one for each pass.
 
     Attributes
     ----------
@@ -25,10 +25,21 @@ class Context:
         The namespace of the arrays, looked up once per pass.
     training : bool
         Whether the pass is one of training.
+    seed, step : int
+        With `layer`, where noise comes from: a function of these three alone is the same on every library, however
+        often training was interrupted. In a compiled step, `step` is an array of shape ().
+    layer : int
+        Which layer is running, counted from 0; the network sets it.
+    buffers : dict of arrays
+        The running layer's buffers by name. A layer that updates one (a running mean, say) puts the new array here.
     """
 
     xp: Namespace
     training: bool = False
+    seed: int = 0
+    step: int | Array = 0
+    layer: int = 0
+    buffers: Named = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,10 @@ class Layer:
     def init(self, input_shape: Shape, rng: Generator) -> dict[str, HostArray]:
         """Initial parameters, on the host, in float64."""
         raise NotImplementedError
+
+    def init_buffers(self, input_shape: Shape) -> dict[str, HostArray]:
+        """The first values of what a layer remembers without learning it, on the host; usually nothing."""
+        return {}
 
     def forward(self, params: Parameters, x: Array, ctx: Context) -> tuple[Array, Any]:
         """``(y, cache)``: the output for the batch x, and what backward needs."""

@@ -10,7 +10,8 @@ from xpnn import activations, initializers
 from xpnn.activations import Activation, Softmax
 from xpnn.errors import InputError
 from xpnn.initializers import Initializer
-from xpnn.layers.base import Context, Layer, Parameters, Shape, registry
+from xpnn.layers.base import Context, Layer, Parameters, registry
+from xpnn.layout import Shape
 from xpnn.typing import Array, HostArray
 
 if TYPE_CHECKING:

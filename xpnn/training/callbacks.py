@@ -22,12 +22,15 @@ class Epoch:
         One value per epoch so far: ``"loss"``, and ``"validation_loss"`` if there is validation data.
     params : array, shape (P,)
         A copy of the parameters after this epoch, on their device.
+    buffers : array, shape (B,), or None
+        Likewise what the layers remember without learning it.
     """
 
     number: int
     of: int
     history: Mapping[str, Sequence[float]] = field(repr=False)
     params: Array = field(repr=False)
+    buffers: Array | None = field(default=None, repr=False)
 
 
 Callback = Callable[[Epoch], bool | None]

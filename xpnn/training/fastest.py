@@ -10,7 +10,7 @@ from xpnn.errors import BackendError
 from xpnn.losses import Loss
 from xpnn.network import Sequential
 from xpnn.optimizers import Optimizer
-from xpnn.training.step import State, make_step
+from xpnn.training.step import first_state, make_step
 from xpnn.typing import HostArray
 
 _WORTH_TRYING = 10.0  # seconds of training; below it, loading other libraries takes longer than they could save
@@ -94,7 +94,7 @@ def _seconds_per_step(
     with backend.on(a):
         step = make_step(network, loss, optimizer, xp=xp, backend=backend)
         params = network.init(0, like=a)
-        state = State(params, optimizer.init(params, xp=xp), 0)
+        state = first_state(network, optimizer, params, xp=xp)
 
         def seconds(count: int) -> float:
             nonlocal state

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from xpnn import arrays, backends, checks, losses, optimizers
 from xpnn.checks import Data
@@ -21,7 +21,7 @@ from xpnn.optimizers import Optimizer
 from xpnn.training.batches import EpochLoss, batches
 from xpnn.training.callbacks import Callback, Epoch
 from xpnn.training.progress import Progress
-from xpnn.training.step import State, make_step, value
+from xpnn.training.step import State, first_state, make_step, value
 from xpnn.typing import Array, Namespace
 
 
@@ -137,6 +137,12 @@ def fit(
             return loop.run(params, [*callbacks, *([shown] if shown else [])], labels)
 
 
+class _Snapshot(NamedTuple):
+    epoch: int
+    params: Array
+    buffers: Array | None
+
+
 @dataclass
 class _Loop:
     network: Sequential
@@ -153,29 +159,31 @@ class _Loop:
 
     def run(self, params: Array, callbacks: Sequence[Callback], labels: Sequence[Any] | None) -> Model:
         xp, backend = self.xp, backends.of(params)
-        step = make_step(self.network, self.loss, self.optimizer, xp=xp, backend=backend)
+        step = make_step(self.network, self.loss, self.optimizer, xp=xp, backend=backend, seed=self.seed)
         J = value(self.network, self.loss)
-        state = State(params, self.optimizer.init(params, xp=xp), 0)
+        state = first_state(self.network, self.optimizer, params, xp=xp)
         history: dict[str, list[float]] = {"loss": []}
         if self.check:
             history["validation_loss"] = []
         view = MappingProxyType(history)
-        # the last finished epochs and their parameters
-        snapshots = deque([(0, arrays.copy(params, xp))], maxlen=2)
+        # what training has reached after the last finished epochs
+        snapshots = deque([self._snapshot(0, state)], maxlen=2)
 
-        def model(params: Array, epoch: int, stopped: str) -> Model:
-            kept = {name: values[:epoch] for name, values in history.items()}
-            return Model(self.network, params, self.loss, kept, labels, stopped)
+        def model(reached: _Snapshot, stopped: str) -> Model:
+            kept = {name: values[: reached.epoch] for name, values in history.items()}
+            return Model(
+                self.network, reached.params, self.loss, kept, labels=labels, stopped=stopped, buffers=reached.buffers
+            )
 
         def diverged(epoch: int, what: str) -> TrainingDiverged:
             # the last step of an epoch may be the one that blew up: the newest parameters with a finite loss are kept
-            finite = ((e, p) for e, p in reversed(snapshots) if math.isfinite(float(J(p, *self.train))))
-            good, params = next(finite, snapshots[0])
+            finite = (s for s in reversed(snapshots) if math.isfinite(float(J(s.params, s.buffers, *self.train))))
+            good = next(finite, snapshots[0])
             rate = getattr(self.optimizer, "learning_rate", None)
             return TrainingDiverged(
-                f"{what} in epoch {epoch}; the last good parameters, those after epoch {good}, are in this error's "
-                f".model. Use a smaller learning rate (now {rate}) or standardise the features.",
-                model=model(params, good, "diverged"),
+                f"{what} in epoch {epoch}; the last good parameters, those after epoch {good.epoch}, are in this "
+                f"error's .model. Use a smaller learning rate (now {rate}) or standardise the features.",
+                model=model(good, "diverged"),
                 epoch=epoch,
             )
 
@@ -190,11 +198,12 @@ class _Loop:
                 if not math.isfinite(mean):
                     raise diverged(epoch, f"the loss became {mean}")
                 history["loss"].append(mean)
-                params = arrays.copy(state.params, xp)
-                snapshots.append((epoch, params))
+                reached = self._snapshot(epoch, state)
+                snapshots.append(reached)
                 if self.check:
-                    history["validation_loss"].append(float(J(params, *self.check)))
-                answers = [callback(Epoch(epoch, self.epochs, view, params)) for callback in callbacks]
+                    history["validation_loss"].append(float(J(reached.params, reached.buffers, *self.check)))
+                told = Epoch(epoch, self.epochs, view, reached.params, reached.buffers)
+                answers = [callback(told) for callback in callbacks]
                 if self.tol is not None and mean <= self.tol:
                     stopped = "tol"
                 elif any(answers):
@@ -202,15 +211,20 @@ class _Loop:
                 if stopped != "epochs":
                     break
         except KeyboardInterrupt:
-            done, params = snapshots[-1]
+            reached = snapshots[-1]
             raise TrainingInterrupted(
-                f"interrupted; this error's .model is as of epoch {done} of {self.epochs}.",
-                model=model(params, done, "interrupted"),
-                epoch=done,
+                f"interrupted; this error's .model is as of epoch {reached.epoch} of {self.epochs}.",
+                model=model(reached, "interrupted"),
+                epoch=reached.epoch,
             ) from None
         if not bool(xp.all(xp.isfinite(state.params))):  # no loss has been met with these yet
             raise diverged(epoch, "parameters became NaN or infinite")
-        return model(state.params, epoch, stopped)
+        return model(snapshots[-1], stopped)
+
+    def _snapshot(self, epoch: int, state: State) -> _Snapshot:
+        """A copy, because the next step may write over the state."""
+        buffers = None if state.buffers is None else arrays.copy(state.buffers, self.xp)
+        return _Snapshot(epoch, arrays.copy(state.params, self.xp), buffers)
 
     def _batches(self, epoch: int) -> Iterator[Data]:
         return batches(

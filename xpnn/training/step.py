@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from xpnn import arrays, losses
 from xpnn.activations import Linear
@@ -16,16 +16,10 @@ from xpnn.typing import Array, Namespace
 
 
 class ValueAndGrad(Protocol):
-    """``f(params, X, y, sample_weight=None) → (loss, gradient)``."""
+    """``f(params, X, y, sample_weight=None, *, buffers=None) → (loss, gradient)``."""
 
     def __call__(  # noqa: D102
-        self,
-        params: Array,
-        X: Array,
-        y: Array,
-        sample_weight: Array | None = None,
-        *,
-        xp: Namespace | None = None,
+        self, params: Array, X: Array, y: Array, sample_weight: Array | None = None, *, buffers: Array | None = None
     ) -> tuple[Array, Array]: ...
 
 
@@ -72,27 +66,40 @@ def value_and_grad(network: Sequential, loss: str | Loss) -> ValueAndGrad:
     Source: section "Backpropagation", summarised for the 2-4-5-1 network in its four steps.
     """
     check_network(network, "value_and_grad(network, loss)")
-    network, loss = logits_form(network, losses.get(loss))
+    full = _value_gradient_buffers(network, losses.get(loss))
 
     def f(
-        params: Array, X: Array, y: Array, sample_weight: Array | None = None, *, xp: Namespace | None = None
+        params: Array, X: Array, y: Array, sample_weight: Array | None = None, *, buffers: Array | None = None
     ) -> tuple[Array, Array]:
-        if xp is None:
-            xp = arrays.namespace(params=params, X=X, y=y, sample_weight=sample_weight)
-        ctx = Context(xp, training=True)
-        prediction, caches = network.forward_pass(params, X, ctx)
-        value, dy = loss.value_and_grad(prediction, y, sample_weight, xp=xp)
-        return value, network.backward_pass(params, caches, dy, ctx)
+        xp = arrays.namespace(params=params, X=X, y=y, sample_weight=sample_weight, buffers=buffers)
+        if buffers is None:
+            buffers = network.init_buffers(like=params)
+        value, gradient, _ = full(params, buffers, X, y, sample_weight, Context(xp, training=True))
+        return value, gradient
+
+    return f
+
+
+def _value_gradient_buffers(network: Sequential, loss: Loss) -> Callable[..., tuple[Array, Array, Array | None]]:
+    """The function ``f(params, buffers, X, y, w, ctx)`` that gives J, its gradient and the updated buffers."""
+    network, loss = logits_form(network, loss)
+
+    def f(
+        params: Array, buffers: Array | None, X: Array, y: Array, w: Array | None, ctx: Context
+    ) -> tuple[Array, Array, Array | None]:
+        prediction, caches, buffers = network.forward_pass(params, X, ctx, buffers)
+        value, dy = loss.value_and_grad(prediction, y, w, xp=ctx.xp)
+        return value, network.backward_pass(params, caches, dy, ctx), buffers
 
     return f
 
 
 def value(network: Sequential, loss: Loss) -> Callable[..., Array]:
-    """The function ``f(params, X, y, sample_weight=None)`` that gives J alone."""
+    """The function ``f(params, buffers, X, y, w)`` that gives J alone, of the network as it predicts."""
     network, loss = logits_form(network, loss)
 
-    def f(params: Array, X: Array, y: Array, sample_weight: Array | None = None) -> Array:
-        return loss(network.forward(params, X), y, sample_weight)
+    def f(params: Array, buffers: Array | None, X: Array, y: Array, w: Array | None = None) -> Array:
+        return loss(network.forward(params, X, buffers), y, w)
 
     return f
 
@@ -103,6 +110,8 @@ class State(NamedTuple):
     Attributes
     ----------
     params : array, shape (P,)
+    buffers : array, shape (B,), or None
+        What the layers remember without learning it.
     moments : tuple of arrays, each of shape (P,)
         What the optimizer remembers.
     step : int
@@ -110,6 +119,7 @@ class State(NamedTuple):
     """
 
     params: Array
+    buffers: Array | None
     moments: tuple[Array, ...]
     step: int
 
@@ -117,26 +127,41 @@ class State(NamedTuple):
 Step = Callable[[State, Array, Array, Array | None], tuple[State, Array]]
 
 
-def make_step(network: Sequential, loss: Loss, optimizer: Optimizer, *, xp: Namespace, backend: Backend) -> Step:
+def make_step(
+    network: Sequential, loss: Loss, optimizer: Optimizer, *, xp: Namespace, backend: Backend, seed: int = 0
+) -> Step:
     """The function ``step(state, x, y, w) → (state, loss)`` for arrays of one library.
 
     Pure from outside: use the state it returns, the one given may have been written over. The optimizer's
     numbers for the step (learning rates that change, say) are worked out on the host; the rest may be compiled.
     """
-    loss_and_gradient = value_and_grad(network, loss)
+    value_gradient_buffers = _value_gradient_buffers(network, loss)
 
     def update(
-        vectors: tuple[Array, ...], x: Array, y: Array, w: Array | None, constants: tuple[float, ...]
-    ) -> tuple[tuple[Array, ...], Array]:
-        params, *moments = vectors
-        loss, gradient = loss_and_gradient(params, x, y, w, xp=xp)
-        return backend.sweep(optimizer.rule, (params, gradient, *moments), constants), loss
+        vectors: tuple[Any, ...],
+        x: Array,
+        y: Array,
+        w: Array | None,
+        constants: tuple[float, ...],
+        step: int | Array,
+    ) -> tuple[tuple[Any, ...], Array]:
+        params, buffers, *moments = vectors
+        ctx = Context(xp, training=True, seed=seed, step=step)
+        loss, gradient, updated = value_gradient_buffers(params, buffers, x, y, w, ctx)
+        params, *moments = backend.sweep(optimizer.rule, (params, gradient, *moments), constants)
+        return (params, updated, *moments), loss
 
     compiled = backend.compile(update)
 
     def step(state: State, x: Array, y: Array, w: Array | None) -> tuple[State, Array]:
-        vectors = (state.params, *state.moments)
-        (params, *moments), loss = compiled(vectors, x, y, w, optimizer.constants(state.step))
-        return State(params, tuple(moments), state.step + 1), loss
+        vectors = (state.params, state.buffers, *state.moments)
+        constants = optimizer.constants(state.step)
+        (params, buffers, *moments), loss = compiled(vectors, x, y, w, constants, state.step)
+        return State(params, buffers, tuple(moments), state.step + 1), loss
 
     return step
+
+
+def first_state(network: Sequential, optimizer: Optimizer, params: Array, *, xp: Namespace) -> State:
+    """The state before the first step, from these parameters; training may write over them."""
+    return State(params, network.init_buffers(like=params), optimizer.init(params, xp=xp), 0)
