@@ -114,20 +114,20 @@ class Model:
         InputError
             As `predict`; also if the output is neither softmax nor sigmoid.
         """
-        xp = arrays.one_place(X=X, model=self.params)
-        output = self._forward(X, xp)
-        if isinstance(self.network.output_activation, Softmax):
-            indices = xp.argmax(output, axis=1)
-        elif self.network.output_activation.bounds == (0.0, 1.0):
-            indices = xp.astype(output >= 0.5, xp.int32)
-            if output.shape[1] > 1:
-                return indices
-            indices = indices[:, 0]
-        else:
+        xp, f = arrays.one_place(X=X, model=self.params), self.network.output_activation
+        if not (isinstance(f, Softmax) or f.bounds == (0.0, 1.0)):
             raise InputError(
-                f"predict_labels needs a softmax or sigmoid output, this network's is "
-                f"{self.network.output_activation!r}: use predict."
+                f"predict_labels needs a softmax or sigmoid output, this network's is {f!r}: use predict."
             )
+        with backends.of(X).on(X):
+            output = self._forward(X, xp)
+            if isinstance(f, Softmax):
+                indices = xp.argmax(output, axis=1)
+            else:
+                indices = xp.astype(output >= 0.5, xp.int32)
+                if output.shape[1] > 1:
+                    return indices
+                indices = indices[:, 0]
         if self.labels is None:
             return indices
         names = np.empty(len(self.labels), dtype=object)  # so that names of any length or kind stay themselves
