@@ -61,7 +61,8 @@ def _libraries() -> dict[str, Library]:
         strict = importlib.import_module("array_api_strict")
         found["strict"] = Library("strict", backends.get("array_api_strict").namespace(), strict.Device("device1"))
     for name in ("torch", "jax", "cupy"):
-        if backend := backends.get_if_usable(name):
+        backend = backends._backend(name)
+        if backend.probe(None) is None:
             device = backend.device(backend.device_names()[0])
             found[name] = Library(name, backend.namespace(), device)
     return found

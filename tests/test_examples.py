@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import xpnn
-from xpnn import backends
 from xpnn.cli import main
+
+from .conftest import LIBRARIES
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -41,8 +42,7 @@ def test_digits(tmp_path):
 
 def test_train_on_gpu_says_where_it_trains(tmp_path):
     printed = run("train_on_gpu.py", tmp_path)
-    where = "CuPy" if backends.get_if_usable("cupy") else "on the CPU with NumPy"
-    assert f"training on {'the CPU with NumPy' if 'CPU' in where else 'cuda'}" in printed
+    assert f"training on {'cuda:0 with CuPy' if 'cupy' in LIBRARIES else 'the CPU with NumPy'}" in printed
     assert float(re.search(r"accuracy (\S+)%", printed)[1]) > 98
 
 

@@ -228,11 +228,11 @@ def test_saved_and_loaded_it_is_the_same_model(lib, dtype, tmp_path):
 
 @pytest.mark.parametrize("name", [n for n in ("torch", "jax", "cupy") if n in LIBRARIES])
 def test_load_on_a_backend_by_name(name, tmp_path):
-    model, X = trained(LIBRARIES["numpy"])
+    model, host = trained(LIBRARIES["numpy"])
     model.save(tmp_path / "m")
-    device = "cpu" if name != "cupy" else "cuda:0"
-    loaded = xpnn.load(tmp_path / "m", backend=name, device=device)
-    LIBRARIES[name].check(loaded.predict(LIBRARIES[name](X)) if name != "cupy" else loaded.params)
+    X = LIBRARIES[name](host)
+    loaded = xpnn.load(tmp_path / "m", backend=name, device=backends.of(X).device_name(X))
+    LIBRARIES[name].check(loaded.predict(X), "float64")
 
 
 def test_load_takes_an_array_or_a_backend_not_both(tmp_path):

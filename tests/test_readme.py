@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from xpnn.backends import get_if_usable
 from xpnn.cli import main
+
+from .conftest import LIBRARIES
 
 ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
@@ -42,7 +43,7 @@ def test_every_python_snippet_prints_what_readme_says(folder):
 
 
 def test_the_one_line_that_changes_for_a_gpu(tmp_path, monkeypatch):
-    if get_if_usable("cupy") is None:
+    if "cupy" not in LIBRARIES:
         pytest.skip("CuPy cannot be used here")
     monkeypatch.chdir(tmp_path)
     changed = PYTHON[0].replace("import numpy as xp ", "import cupy as xp ")

@@ -5,6 +5,7 @@ The only module that imports array_api_compat.
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast
 
 import array_api_compat
@@ -105,7 +106,7 @@ def device(array: Array) -> Any:
 
 def size(array: Array) -> int:
     """The number of elements."""
-    return int(np.prod(array.shape, dtype=np.int64))
+    return math.prod(array.shape)
 
 
 def default_float(xp: Namespace) -> Any:
@@ -118,6 +119,11 @@ def from_host(host: HostArray, xp: Namespace, *, dtype: Any = None, device: Any 
     if dtype is not None and host.dtype == np.float64 and not xp.isdtype(dtype, xp.float64):
         host = host.astype(np.float32)  # rounded once, on the host: the same bits for every library
     return cast(Array, xp.asarray(host, dtype=dtype, device=device, copy=True))
+
+
+def host_vector(parts: list[HostArray]) -> HostArray:
+    """Host arrays of any shape as one flat vector, each row by row."""
+    return np.concatenate([part.ravel() for part in parts])
 
 
 def copy(array: Array, xp: Namespace) -> Array:

@@ -257,7 +257,7 @@ class Sequential:
 
 def _one_vector(layers: list[dict[str, HostArray]], like: Array | None) -> Array:
     """Host arrays as one flat vector in the library, on the device and in the dtype of `like`."""
-    host = random.concatenate([array for named in layers for array in named.values()])
+    host = arrays.host_vector([array for named in layers for array in named.values()])
     if like is None:
         return cast(Array, host)
     xp = arrays.namespace(like=like)

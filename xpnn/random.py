@@ -8,7 +8,6 @@ from __future__ import annotations
 import numpy as np
 
 from xpnn.errors import InputError
-from xpnn.typing import HostArray
 
 _PURPOSES = {"weights": 0, "order": 1, "split": 2}
 
@@ -39,8 +38,3 @@ def data_order(n: int, seed: int, epoch: int) -> np.ndarray[tuple[int], np.dtype
     """The shuffled order of n samples in one epoch, shape (n,), as int32 (int64 from 2³¹ samples on)."""
     order = generator(seed, "order", epoch).permutation(n)
     return order.astype(np.int32 if n < 2**31 else np.int64)
-
-
-def concatenate(parts: list[HostArray]) -> HostArray:
-    """Host arrays of any shape as one flat vector, each row by row."""
-    return np.concatenate([part.ravel() for part in parts])

@@ -12,7 +12,7 @@ from xpnn.errors import BackendError
 from xpnn.registry import unknown
 from xpnn.typing import Array
 
-__all__ = ["KNOWN", "Backend", "Device", "devices", "first_line", "get", "get_if_usable", "installed", "of"]
+__all__ = ["KNOWN", "Backend", "Device", "devices", "first_line", "get", "installed", "of"]
 
 KNOWN = ("numpy", "cupy", "torch", "jax")
 """The libraries with a file of their own here."""
@@ -55,12 +55,6 @@ def get(name: str, device: str | None = None) -> Backend:
         place = f" on device {device!r}" if device else ""
         raise BackendError(f"{name} cannot be used here{place}: {reason.rstrip('.')}. 'xpnn devices' lists what can.")
     return backend
-
-
-def get_if_usable(name: str) -> Backend | None:
-    """The backend of that name on its default device, or ``None``."""
-    backend = _backend(name)
-    return backend if backend.probe(None) is None else None
 
 
 def installed() -> list[str]:
