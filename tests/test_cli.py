@@ -872,5 +872,39 @@ def test_a_loss_of_classes_for_numbers(run):
 
 def test_a_device_that_no_library_has(run):
     check_error(
-        run.train("--device", "abacus:0"), "no library can take a step of this training on 'abacus:0'. numpy:"
+        run.train("--device", "abacus:0"), "no library here can train on device 'abacus:0': 'xpnn devices' lists"
     )
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("01", "02"), ("True", "False"), ("1e3", "2"), ("1", "2"), ("true", "false"), ("a b", "c")]
+)
+def test_class_names_come_back_as_they_are_written(run, first, second):
+    rows = "".join(f"{i},{first if i % 2 else second}\n" for i in range(40))
+    (run.folder / "names.csv").write_text("x,y\n" + rows)
+    code, _, err = run.train(data="names.csv", target="y", epochs=2)
+    assert code == 0, err
+    printed = run.good("predict", run.model, run.folder / "names.csv", "--probabilities").splitlines()
+    assert set(re.findall(r"P\((.*?)\)", printed[0])) == {first, second}
+    assert {line.split(",")[0] for line in printed[1:]} <= {first, second}
+    assert "accuracy" in run.good("evaluate", run.model, run.folder / "names.csv")
+
+
+def test_what_a_gpu_library_raises_is_said_in_a_line(run, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("CUDA out of memory.\nMore lines")
+
+    monkeypatch.setattr(train, "fit", fail)
+    code, _, err = run.train()
+    assert (code, err) == (2, "xpnn: numpy on cpu failed: RuntimeError: CUDA out of memory.\n")
+
+
+def test_ctrl_c_while_scoring_does_not_lose_the_model(run, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "score", interrupt)
+    code, out, _ = run.train()
+    assert code == 0
+    assert len(xpnn.load(run.model).history["loss"]) == 3
+    assert re.search("validation +interrupted", out)

@@ -166,3 +166,28 @@ def test_the_summary_shows_layers_without_parameters(capsys):
 
 def test_a_context_is_not_training_unless_told():
     assert Context(np).training is False
+
+
+@dataclass(frozen=True)
+class Replacing(Centre):
+    """The same layer, which replaces the whole dict of buffers."""
+
+    def forward(self, params, x, ctx):
+        y, cache = super().forward(params, x, ctx)
+        ctx.buffers = dict(ctx.buffers)
+        return y, cache
+
+
+def test_an_update_counts_however_it_is_put_into_the_context(lib, rng):
+    X, y = data(lib, rng)
+    networks = [
+        xpnn.Sequential(xpnn.Dense(3), layer, xpnn.Dense(1), input_shape=(2,)) for layer in (Centre(), Replacing())
+    ]
+    first, second = (lib.host(xpnn.fit(network, X, y, epochs=2).buffers) for network in networks)
+    np.testing.assert_array_equal(first, second)
+    assert (first != 0).all()
+
+
+def test_a_network_with_nothing_to_train_says_so():
+    with pytest.raises(InputError, match=r"Shift\(\).* has no parameters: there is nothing to train"):
+        xpnn.Sequential(Shift(), input_shape=(2,)).init()

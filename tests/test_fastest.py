@@ -29,10 +29,11 @@ class Fake:
         return ["cpu"] if self.name == "numpy" else [f"{self.name}:0", f"{self.name}:1"]
 
 
-def get(name, device, seconds):
-    if name not in seconds or (device and device not in Fake(name).device_names()):
-        raise BackendError(f"{name} cannot be used")
-    return Fake(name)
+def usable(name, device, seconds):
+    devices = Fake(name).device_names()
+    if name not in seconds or (device and device not in devices):
+        raise BackendError("it cannot be used")
+    return device or devices[0]
 
 
 @pytest.fixture
@@ -47,8 +48,9 @@ def timed(monkeypatch):
             return took
 
         monkeypatch.setattr(fastest, "_seconds_per_step", measure)
-        monkeypatch.setattr(backends, "get", lambda name, device=None: get(name, device, seconds))
-        monkeypatch.setattr(backends, "installed", lambda: ["numpy", "torch"])
+        monkeypatch.setattr(backends, "get", lambda name, device: Fake(name))
+        monkeypatch.setattr(backends, "usable_device", lambda name, device=None: usable(name, device, seconds))
+        monkeypatch.setattr(backends, "installed", lambda: list(backends.KNOWN))
 
     return say
 
@@ -66,12 +68,25 @@ def test_with_one_library_there_is_nothing_to_choose(timed, monkeypatch):
     assert choose(steps=5000).reason == choose(steps=10**9).reason == "the only library installed"
 
 
+def test_the_only_one_that_works_is_said_to_be_that(timed):
+    timed(numpy=1.0)
+    assert choose(steps=1000).reason == "the only one that can be used here"
+
+
+def test_if_no_library_can_take_a_step_it_says_why(timed):
+    timed(numpy=MemoryError("too wide"))
+    with pytest.raises(
+        BackendError, match="no library can take a step of this training. numpy: MemoryError: too wide; cupy"
+    ):
+        choose(steps=10)
+
+
 def test_a_device_is_looked_for_on_the_libraries_that_have_it(timed):
     timed(numpy=0.001, cupy=0.002, torch=0.003)
     choice = choose(steps=10**9, device="torch:1")
     assert (choice.backend, choice.device) == ("torch", "torch:1")
     with pytest.raises(
-        BackendError, match="no library can take a step of this training on 'abacus'. numpy: numpy cannot"
+        BackendError, match="no library here can train on device 'abacus': 'xpnn devices' lists what there is"
     ):
         choose(steps=10, device="abacus")
 

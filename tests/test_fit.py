@@ -303,10 +303,19 @@ def test_a_loss_that_diverges_in_the_first_epoch_leaves_the_initial_parameters()
 
 def test_parameters_that_blow_up_in_the_very_last_step_are_not_given_out(lib):
     X = lib([[1.0], [2.0]], "float32")
-    with quiet(lib), pytest.raises(TrainingDiverged, match=r"parameters became NaN .* those after epoch 0") as stop:
+    with (
+        quiet(lib),
+        pytest.raises(TrainingDiverged, match=r"became nan after the last step in epoch 1; .* after epoch 0") as stop,
+    ):
         xpnn.fit(xpnn.mlp([1, 1]), X, lib([[1e30], [2e30]], "float32"), optimizer=xpnn.SGD(1e30), epochs=1,
                  loss=Huge())  # fmt: skip
     np.testing.assert_array_equal(lib.host(stop.value.model.params), xpnn.mlp([1, 1]).init(0).astype(np.float32))
+
+
+def test_a_last_step_whose_parameters_are_finite_but_whose_loss_is_not(lib):
+    X = lib([[1.0], [2.0]], "float32")
+    with quiet(lib), pytest.raises(TrainingDiverged, match="became inf after the last step in epoch 1"):
+        xpnn.fit(xpnn.mlp([1, 1]), X, lib([[3.0], [5.0]], "float32"), optimizer=xpnn.SGD(1e25), epochs=1)
 
 
 class Huge(xpnn.MeanSquaredError):
@@ -416,6 +425,9 @@ def test_bad_sample_weights(w, message, lib):
         ({"callbacks": print}, r"callbacks must be a list of callables such as \[stop_early\]"),
         ({"callbacks": ["print"]}, "callbacks must be a list of callables"),
         ({"labels": ["a", "b", "c"]}, r"labels must be 2 names, one per class, got \['a', 'b', 'c'\]"),
+        ({"labels": ["a", "a"]}, r"labels must differ, got \['a', 'a'\]"),
+        ({"params": np.full(17, np.nan)}, "params holds nan at row 0 "),
+        ({"params": np.ones(17) + 1j}, "params must hold real numbers, got dtype complex128"),
         ({"labels": "ab"}, "labels must be 2 names, one per class, got 'ab'"),
         ({"labels": ["a", object]}, "labels must be text or numbers, got <class 'object'>"),
         ({"validation_data": (grid(d=3), grid(d=1))}, r"X_val must have shape \(n, 2\)"),
@@ -456,6 +468,19 @@ def test_half_precision_is_refused_for_now(kind, lib):
 def test_a_number_too_large_for_the_dtype_is_named(lib):
     with quiet(lib), pytest.raises(InputError, match=r"y holds 1e\+300, too large for .*float32, at row 2, column 0"):
         xpnn.fit(xpnn.mlp([2, 1]), lib(grid(), "float32"), lib(grid(d=1, at=(2, 0), bad=1e300), "float64"))
+
+
+def test_labels_too_large_for_a_narrower_type_are_outside_the_classes(lib):
+    if not hasattr(lib.xp, "uint64"):
+        pytest.skip(f"{lib.name} has no uint64")
+    for label in (2**32, 2**63 + 1):
+        with pytest.raises(InputError, match="y holds .* at row 1 .*number the classes from 0 to 2"):
+            xpnn.fit(xpnn.mlp([2, 3], output="softmax"), lib(grid(n=2)), lib(np.array([0, label], dtype=np.uint64)))
+
+
+def test_labels_are_for_classes():
+    with pytest.raises(InputError, match=r"labels name the classes of a softmax or sigmoid output; .* Linear\(\)"):
+        xpnn.fit(xpnn.mlp([2, 2]), grid(), grid(), labels=["a", "b"])
 
 
 @pytest.mark.parametrize("kind", ["uint8", "int8", "uint16"])

@@ -57,6 +57,12 @@ def test_predict_labels_gives_names_where_there_are_some(lib):
     assert model.predict_labels(lib(X)).tolist() == ["abc"[i] for i in numbers]
 
 
+def test_labels_of_different_kinds_stay_themselves():
+    model, X = trained(LIBRARIES["numpy"], labels=[1, "b", 2.5])
+    assert set(map(type, model.predict_labels(X).tolist())) <= {int, str, float}
+    assert trained(LIBRARIES["numpy"], labels=[10, 20, 30])[0].predict_labels(X).dtype.kind == "i"
+
+
 def test_a_regression_has_no_labels():
     model, X = trained(LIBRARIES["numpy"], output="linear")
     with pytest.raises(

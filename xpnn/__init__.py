@@ -1,6 +1,7 @@
 """Neural networks in matrix form on any array library: NumPy, CuPy, PyTorch, JAX and others.
 
-The library follows the arrays it is given; every formula is written once, against the Array API standard.
+The library follows the arrays it is given; every formula is written once, against the Array API standard. "The
+course text" in docstrings is the Vietnamese "Tóm tắt Neural Network", whose sections they name as their source.
 """
 
 from xpnn.activations import (

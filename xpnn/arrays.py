@@ -121,6 +121,11 @@ def from_host(host: HostArray, xp: Namespace, *, dtype: Any = None, device: Any 
     return cast(Array, xp.asarray(host, dtype=dtype, device=device, copy=True))
 
 
+def default_integer(xp: Namespace) -> Any:
+    """The library's default integer dtype: int64, on JAX int32 unless told otherwise."""
+    return cast(Any, xp).__array_namespace_info__().default_dtypes()["integral"]
+
+
 def host_vector(parts: list[HostArray]) -> HostArray:
     """Host arrays of any shape as one flat vector, each row by row."""
     return np.concatenate([part.ravel() for part in parts])

@@ -40,6 +40,20 @@ def data(
     return X, y, w
 
 
+def parameters(params: Array, network: Sequential, xp: Namespace, *, dtype: Any) -> Array:
+    """Parameters as `dtype`, once they are found to be P finite numbers.
+
+    Raises
+    ------
+    InputError
+        If they are not.
+    """
+    params = backends.of(params).detach(params)
+    _ = network.unflatten(params, xp=xp)  # a wrong shape says so
+    _numeric(params, "params", xp)
+    return _finite(params, "params", xp, dtype)
+
+
 def features(X: Array, network: Sequential, xp: Namespace, *, dtype: Any, name: str = "X") -> Array:
     """X as `dtype`, once it is found to be n ≥ 1 finite samples of the network's input shape.
 
@@ -74,7 +88,7 @@ def targets(y: Array, loss: Loss, n: int, k: int, xp: Namespace, *, dtype: Any, 
     categorical = isinstance(loss, CategoricalCrossentropy)
     numbers = tuple(y.shape) == (n,) and xp.isdtype(y.dtype, "integral")
     if categorical and numbers:
-        y = xp.astype(y, xp.int64 if y.dtype == xp.int64 else xp.int32)  # torch cannot compare its unsigned ones
+        y = xp.astype(y, arrays.default_integer(xp))  # unsigned ones cannot be compared on torch
         _within(y, 0, k - 1, f"the network has {k} outputs: number the classes from 0 to {k - 1}", name, xp)
         return y
     if tuple(y.shape) == (n,) and k == 1:

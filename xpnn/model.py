@@ -130,9 +130,9 @@ class Model:
                 indices = indices[:, 0]
         if self.labels is None:
             return indices
-        names = np.empty(len(self.labels), dtype=object)  # so that names of any length or kind stay themselves
-        names[:] = list(self.labels)
-        return np.asarray(names[backends.of(X).to_host(indices)].tolist())
+        mixed = len(set(map(type, self.labels))) > 1  # NumPy would make text of the numbers
+        names = np.asarray(self.labels, dtype=object if mixed else None)
+        return names[backends.of(X).to_host(indices)]
 
     def evaluate(self, X: Array, y: Array, sample_weight: Array | None = None) -> dict[str, float]:
         """How well the model does on data.
@@ -354,7 +354,9 @@ def check_labels(labels: Sequence[Any] | None, network: Sequential) -> list[Any]
     """
     if labels is None:
         return None
-    k = network.shapes[-1][0]
+    f, k = network.output_activation, network.shapes[-1][0]
+    if f.bounds != (0.0, 1.0):
+        raise InputError(f"labels name the classes of a softmax or sigmoid output; this network's is {f!r}.")
     n = 2 if k == 1 else k
     if isinstance(labels, str) or not hasattr(labels, "__len__") or len(labels) != n:
         raise InputError(f"labels must be {n} names, one per class, got {labels!r}.")
@@ -362,6 +364,8 @@ def check_labels(labels: Sequence[Any] | None, network: Sequential) -> list[Any]
     for label in plain:
         if not isinstance(label, str | int | float):
             raise InputError(f"labels must be text or numbers, got {label!r}.")
+    if len(set(plain)) < n:
+        raise InputError(f"labels must differ, got {plain!r}.")
     return plain
 
 

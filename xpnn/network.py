@@ -114,6 +114,8 @@ class Sequential:
         -------
         params : array, shape (P,)
         """
+        if not self.n_parameters:
+            raise InputError(f"{self!r} has no parameters: there is nothing to train.")
         rng = random.generator(seed, "weights")
         drawn = [layer.init(shape, rng) for layer, shape in zip(self.layers, self.shapes, strict=False)]
         return _one_vector(drawn, like)
@@ -188,8 +190,9 @@ class Sequential:
         for i, p in enumerate(self.unflatten(params, xp=ctx.xp)):
             ctx.layer, ctx.buffers = i, remembered[i]
             a, cache = self.layers[i].forward(p, a, ctx)
+            remembered[i] = ctx.buffers
             caches.append(cache)
-        return a, caches, self.flatten_buffers(remembered, xp=ctx.xp)
+        return a, caches, self.flatten_buffers(remembered, xp=ctx.xp) if ctx.training else buffers
 
     def backward_pass(self, params: Array, caches: list[Any], dy: Array, ctx: Context) -> Array:
         """∂J/∂params as a flat vector, (P,), from dy = ∂J/∂Ŷ: the layers in reverse order."""

@@ -12,7 +12,7 @@ from xpnn.errors import BackendError
 from xpnn.registry import unknown
 from xpnn.typing import Array
 
-__all__ = ["KNOWN", "Backend", "Device", "devices", "first_line", "get", "installed", "of"]
+__all__ = ["KNOWN", "Backend", "Device", "devices", "first_line", "get", "installed", "of", "usable_device"]
 
 KNOWN = ("numpy", "cupy", "torch", "jax")
 """The libraries with a file of their own here."""
@@ -55,6 +55,23 @@ def get(name: str, device: str | None = None) -> Backend:
         place = f" on device {device!r}" if device else ""
         raise BackendError(f"{name} cannot be used here{place}: {reason.rstrip('.')}. 'xpnn devices' lists what can.")
     return backend
+
+
+def usable_device(name: str, device: str | None = None) -> str:
+    """The device asked for, or the best one that can be used.
+
+    Raises
+    ------
+    BackendError
+        As `get`, if there is none.
+    """
+    if device is None and (backend := _backend(name)).available():
+        try:
+            return next(each for each in backend.device_names() if backend.probe(each) is None)
+        except Exception:  # none, or a broken library: get says why
+            pass
+    get(name, device)
+    return device or _backend(name).device_names()[0]
 
 
 def installed() -> list[str]:

@@ -42,7 +42,7 @@ def xpnn() -> None:
 @click.option("--hidden", default="32", show_default=True, callback=_numbers, metavar="NODES",
               help="Nodes of the hidden layers, such as 16,8; an empty string for none.")  # fmt: skip
 @click.option("--activation", "activation", default="relu", show_default=True, callback=_names, metavar="NAME",
-              help=f"Of the hidden layers; one for all or one each. {', '.join(activations.NAMES)}.")  # fmt: skip
+              help=f"One for all hidden layers, or relu,tanh,… {', '.join(activations.NAMES)}.")  # fmt: skip
 @click.option("--task", type=click.Choice(["auto", *tables.TASKS]), default="auto", show_default=True,
               help="What to predict; by default the target column decides.")  # fmt: skip
 @click.option("--loss", metavar="NAME", help=f"By default the task decides. {', '.join(losses.NAMES)}.")
@@ -73,7 +73,7 @@ def xpnn() -> None:
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides weights, row order and split."
 )
 @click.option("--backend", type=click.Choice(["auto", *backends.KNOWN]), default="auto", show_default=True,
-              help="Array library to train with; auto takes the fastest usable one.")  # fmt: skip
+              help="Array library; auto: NumPy for short training, else the fastest usable one.")  # fmt: skip
 @click.option("--device", metavar="NAME", help="Device of that library, such as cpu or cuda:0.")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 def train(**options: Any) -> int:

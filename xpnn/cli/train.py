@@ -15,7 +15,7 @@ import numpy as np
 from xpnn import arrays, backends, losses, optimizers, random, tables, text
 from xpnn.cli.output import discard, say
 from xpnn.cli.using import refuse_to_overwrite, score, targets
-from xpnn.errors import InputError, TrainingDiverged, TrainingInterrupted
+from xpnn.errors import BackendError, InputError, TrainingDiverged, TrainingInterrupted, XpnnError
 from xpnn.files import tensors
 from xpnn.losses import CategoricalCrossentropy, Loss
 from xpnn.model import Model
@@ -111,6 +111,8 @@ def train(options: Options) -> int:
 
 
 def _read(options: Options) -> _Data:
+    if options.tol is not None and math.isnan(options.tol):
+        raise InputError("--tol must be a number, got nan.")
     if not 0 <= options.validation < 1:
         raise InputError(f"--validation must be at least 0 and under 1, got {options.validation}.")
     table = tables.read(options.data)
@@ -126,6 +128,8 @@ def _read(options: Options) -> _Data:
         raise InputError(f"{options.data} has 1 row: at least 2 are needed to learn from a table.")
     targets = list(options.targets)
     task = tables.infer_task(table, targets) if options.task == "auto" else options.task
+    if task in ("binary", "multiclass"):
+        table = tables.as_written(options.data, table, targets)
     whole = tables.make_schema(table, table, targets, task, options.ignore)
     y = whole.outputs(table)
     rows, held = tables.split(
@@ -177,8 +181,7 @@ def _choose(
     options: Options, network: Sequential, loss: Loss, optimizer: optimizers.Optimizer, data: _Data
 ) -> Choice:
     if options.backend != "auto":
-        backend = backends.get(options.backend, options.device)
-        return Choice(options.backend, options.device or backend.device_names()[0], "as asked")
+        return Choice(options.backend, backends.usable_device(options.backend, options.device), "as asked")
     size = min(options.batch_size or len(data.x), len(data.x))
     steps = options.epochs * math.ceil(len(data.x) / size)
     y = targets(data.y, loss, data.schema)
@@ -217,11 +220,14 @@ def _fit_at(
                     labels=data.schema.classes,
                     callbacks=[_show(shown)] if shown else [],
                 )
-        except TrainingDiverged:
-            if rate == rates[-1]:
+        except XpnnError as error:
+            if not isinstance(error, TrainingDiverged) or rate == rates[-1]:
                 raise
             if not options.quiet:
                 say(f"the loss diverged with learning rate {rate:g}; trying a tenth of it")
+        except RuntimeError as error:  # what GPU libraries raise when memory runs out or a kernel fails
+            where = f"{choice.backend} on {choice.device}"
+            raise BackendError(f"{where} failed: {backends.first_line(error)}") from error
     raise AssertionError("the last rate returns or raises")
 
 
@@ -239,11 +245,11 @@ def _save(model: Model, options: Options, data: _Data) -> Model:
     """Write the model, on the host, with its schema, its options and its validation score."""
     model = model.to("numpy")
     metadata: dict[str, Any] = {"table": data.schema.to_json(), "options": options.to_json()}
-    if len(data.x_check):
-        figures = ", ".join(
-            f"{name} {value}" for name, value in score(model, data.schema, data.x_check, data.y_check)
-        )
-        metadata["validation"] = f"{figures} ({text.count(len(data.x_check), 'row')})"
+    with contextlib.suppress(KeyboardInterrupt):  # the score may be lost, the model not
+        if len(data.x_check):
+            scores = score(model, data.schema, data.x_check, data.y_check)
+            figures = ", ".join(f"{name} {value}" for name, value in scores)
+            metadata["validation"] = f"{figures} ({text.count(len(data.x_check), 'row')})"
     model = dataclasses.replace(model, metadata=metadata)
     model.save(options.out)
     return model
@@ -277,7 +283,7 @@ def _outcome(model: Model, options: Options) -> str:
     ended = {"tol": " (the loss is at or under --tol)"}.get(model.stopped, "")
     rows = [("trained", f"{text.count(len(losses), 'epoch')}{ended}, loss {losses[-1]:.4g}")]
     if checks:
-        rows.append(("validation", str(model.metadata["validation"])))
+        rows.append(("validation", str(model.metadata.get("validation", "interrupted"))))
         best = min(checks)
         if best < 0.95 * checks[-1]:
             epoch = checks.index(best) + 1

@@ -26,12 +26,13 @@ class Context:
     training : bool
         Whether the pass is one of training.
     seed, step : int
-        With `layer`, where noise comes from: a function of these three alone is the same on every library, however
-        often training was interrupted. In a compiled step, `step` is an array of shape ().
+        With `layer`, where noise comes from: a function of these three alone is the same on every library. `step`
+        counts the steps of one training; in a compiled step it is an array of shape ().
     layer : int
         Which layer is running, counted from 0; the network sets it.
     buffers : dict of arrays
-        The running layer's buffers by name. A layer that updates one (a running mean, say) puts the new array here.
+        The running layer's buffers by name. A layer that updates one in training (a running mean, say) puts a new
+        array here; it never writes into the old one, which may belong to a model.
     """
 
     xp: Namespace

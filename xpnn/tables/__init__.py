@@ -6,12 +6,13 @@ of its columns.
 """
 
 from xpnn.tables.infer import infer_task, make_schema, row_numbers, split
-from xpnn.tables.read import read
+from xpnn.tables.read import as_written, read
 from xpnn.tables.schema import TASKS, Schema, from_json, no_column, schema_of
 
 __all__ = [
     "TASKS",
     "Schema",
+    "as_written",
     "from_json",
     "infer_task",
     "make_schema",

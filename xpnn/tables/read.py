@@ -55,7 +55,7 @@ def read(path: str | Path, *, text: Sequence[str] = ()) -> pl.DataFrame:
         why = _line(error).rstrip(".")
         if "more fields" in str(error):
             why = "a row has more cells than the header"
-        elif "utf" in why.lower():
+        elif "utf" in why.lower() and suffix not in _PARQUET:
             why += "; save the file as UTF-8"
         raise InputError(f"cannot read {path} as a table: {why}.") from error
     for name in table.columns:
@@ -69,6 +69,17 @@ def read(path: str | Path, *, text: Sequence[str] = ()) -> pl.DataFrame:
     if table.height == 0:
         raise InputError(f"{path} has no rows.")
     return table
+
+
+def as_written(path: str | Path, table: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """The table with these columns as the CSV file writes them, where reading has changed that: 01, True, 1e3."""
+    import polars as pl
+
+    if Path(path).suffix.lower() in _PARQUET:
+        return table
+    written = read(path, text=columns)
+    changed = [name for name in columns if not (table[name].cast(pl.String) == written[name]).all()]
+    return table.with_columns(written[name] for name in changed)
 
 
 def _trimmed(table: pl.DataFrame, text: Sequence[str]) -> pl.DataFrame:

@@ -150,7 +150,7 @@ class Schema:
             # at a probability of exactly 1/2 the second class counts, as in Model.predict_labels
             chosen = p.argmax(axis=1) if self.task == "multiclass" else (output[:, 0] >= 0.5).astype(np.int64)
             columns[self.targets[0]] = [classes[i] for i in chosen]
-            chances = {str(value): p[:, j] for j, value in enumerate(classes)}
+            chances = {_as_text(value): p[:, j] for j, value in enumerate(classes)}
         if probabilities:
             columns |= {f"P({name})": chance for name, chance in chances.items()}
         return pl.DataFrame(columns)
@@ -159,6 +159,10 @@ class Schema:
         """Standardised regression targets (n, k) in the units of the table."""
         mean, scale = np.asarray(self.scales or [(0.0, 1.0)], dtype=np.float64).T
         return values.astype(np.float64) * scale + mean
+
+
+def _as_text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)  # true and false, as tables write them
 
 
 def from_json(description: Mapping[str, Any]) -> Schema:

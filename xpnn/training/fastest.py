@@ -55,27 +55,28 @@ def choose(
     """
     took: dict[tuple[str, str], float] = {}
     failed: list[str] = []
-    for name in backends.KNOWN:
+    for name in backends.installed():
         if any(seconds * steps < _WORTH_TRYING for seconds in took.values()):
             break
         try:
-            backend = backends.get(name, device)
-            where = device or backend.device_names()[0]
-            took[name, where] = _seconds_per_step(backend, where, network, loss, optimizer, x, y)
+            where = backends.usable_device(name, device)
+            took[name, where] = _seconds_per_step(backends.get(name, where), where, network, loss, optimizer, x, y)
         except Exception as error:  # a library that fails, in whatever way, is not the fastest one
             failed.append(f"{name}: {backends.first_line(error)}")
     if not took:
-        raise BackendError(
-            f"no library can take a step of this training{f' on {device!r}' if device else ''}. " + "; ".join(failed)
-        )
+        if device:
+            raise BackendError(f"no library here can train on device {device!r}: 'xpnn devices' lists what there is.")
+        raise BackendError(f"no library can take a step of this training. {'; '.join(failed)}")
     ranking = sorted(took.items(), key=lambda item: item[1])
     (name, where), seconds = ranking[0]
-    if len(backends.installed()) == 1:
+    if len(took) > 1:
+        reason = "ms per step: " + ", ".join(f"{n} {1e3 * s:.3g}" for (n, _), s in ranking)
+    elif len(backends.installed()) == 1:
         reason = "the only library installed"
-    elif len(took) == 1:
+    elif seconds * steps < _WORTH_TRYING:
         reason = f"about {max(seconds * steps, 0.1):.1f} s of training, too short to try other libraries"
     else:
-        reason = "ms per step: " + ", ".join(f"{n} {1e3 * s:.3g}" for (n, _), s in ranking)
+        reason = "the only one that can be used here"
     return Choice(name, where, reason)
 
 

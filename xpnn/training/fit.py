@@ -74,7 +74,8 @@ def fit(
     seed : int
         Decides the initial weights and the order of the data: the same on every library and device.
     params : array, shape (P,), optional
-        Parameters to start from instead of ``network.init(seed)``; they are copied.
+        Parameters to start from instead of ``network.init(seed)``; they are copied. Everything else starts anew:
+        buffers, the optimizer's moments, the order of the data.
     sample_weight : array, shape (n,), optional
         The weight of each sample, ≥ 0; a weight of 2 equals a repeated row.
     validation_data : (array, array), optional
@@ -130,8 +131,7 @@ def fit(
         if params is None:
             params = network.init(seed, like=train[0])
         else:
-            _ = network.unflatten(params, xp=xp)  # a wrong shape says so
-            params = arrays.copy(xp.astype(backends.of(X).detach(params), dtype), xp)
+            params = arrays.copy(checks.parameters(params, network, xp, dtype=dtype), xp)
         loop = _Loop(network, loss, optimizer, train, check, epochs, batch_size, shuffle, tol, seed, xp)
         with Progress() if progress else contextlib.nullcontext() as shown:
             return loop.run(params, [*callbacks, *([shown] if shown else [])], labels)
@@ -197,11 +197,12 @@ class _Loop:
                 mean = total.result()
                 if not math.isfinite(mean):
                     raise diverged(epoch, f"the loss became {mean}")
-                history["loss"].append(mean)
                 reached = self._snapshot(epoch, state)
+                checked = float(J(reached.params, reached.buffers, *self.check)) if self.check else None
+                history["loss"].append(mean)
+                if checked is not None:
+                    history["validation_loss"].append(checked)
                 snapshots.append(reached)
-                if self.check:
-                    history["validation_loss"].append(float(J(reached.params, reached.buffers, *self.check)))
                 told = Epoch(epoch, self.epochs, view, reached.params, reached.buffers)
                 answers = [callback(told) for callback in callbacks]
                 if self.tol is not None and mean <= self.tol:
@@ -210,6 +211,9 @@ class _Loop:
                     stopped = "callback"
                 if stopped != "epochs":
                     break
+            # the last step's parameters have met no loss yet: the last batch tells whether they blew up
+            if not math.isfinite(last := float(J(state.params, state.buffers, x, y, w))):
+                raise diverged(epoch, f"the loss became {last} after the last step")
         except KeyboardInterrupt:
             reached = snapshots[-1]
             raise TrainingInterrupted(
@@ -217,8 +221,6 @@ class _Loop:
                 model=model(reached, "interrupted"),
                 epoch=reached.epoch,
             ) from None
-        if not bool(xp.all(xp.isfinite(state.params))):  # no loss has been met with these yet
-            raise diverged(epoch, "parameters became NaN or infinite")
         return model(snapshots[-1], stopped)
 
     def _snapshot(self, epoch: int, state: State) -> _Snapshot:

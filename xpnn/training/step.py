@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-from xpnn import arrays, losses
+from xpnn import arrays, backends, losses
 from xpnn.activations import Linear
 from xpnn.backends import Backend
 from xpnn.layers import Context
@@ -74,7 +74,8 @@ def value_and_grad(network: Sequential, loss: str | Loss) -> ValueAndGrad:
         xp = arrays.namespace(params=params, X=X, y=y, sample_weight=sample_weight, buffers=buffers)
         if buffers is None:
             buffers = network.init_buffers(like=params)
-        value, gradient, _ = full(params, buffers, X, y, sample_weight, Context(xp, training=True))
+        with backends.of(params).on(params):
+            value, gradient, _ = full(params, buffers, X, y, sample_weight, Context(xp, training=True))
         return value, gradient
 
     return f
@@ -105,7 +106,7 @@ def value(network: Sequential, loss: Loss) -> Callable[..., Array]:
 
 
 class State(NamedTuple):
-    """All that training needs to go on.
+    """What a step takes and gives back.
 
     Attributes
     ----------
