@@ -16,9 +16,8 @@ from xpnn.layers import Context
 from .test_gradients import check
 
 
-@dataclass(frozen=True)
-class Centre(xpnn.Layer):
-    """In training y = x - mean(x) over the batch, remembering a running mean; otherwise y = x - that mean."""
+class WithoutParameters(xpnn.Layer):
+    """A layer that learns nothing and keeps the shape."""
 
     def parameter_shapes(self, input_shape):
         return {}
@@ -28,6 +27,11 @@ class Centre(xpnn.Layer):
 
     def init(self, input_shape, rng):
         return {}
+
+
+@dataclass(frozen=True)
+class Centre(WithoutParameters):
+    """In training y = x - mean(x) over the batch, remembering a running mean; otherwise y = x - that mean."""
 
     def init_buffers(self, input_shape):
         return {"mean": np.zeros(input_shape)}
@@ -44,17 +48,8 @@ class Centre(xpnn.Layer):
 
 
 @dataclass(frozen=True)
-class Shift(xpnn.Layer):
+class Shift(WithoutParameters):
     """In training y = x + a number made of seed, step and layer."""
-
-    def parameter_shapes(self, input_shape):
-        return {}
-
-    def output_shape(self, input_shape):
-        return input_shape
-
-    def init(self, input_shape, rng):
-        return {}
 
     def forward(self, params, x, ctx):
         return (x + (100.0 * ctx.seed + 10.0 * ctx.layer + ctx.step) if ctx.training else x), None

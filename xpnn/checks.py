@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, cast
+
+import numpy as np
 
 from xpnn import arrays, backends
 from xpnn.errors import InputError
@@ -127,6 +130,31 @@ def weights(w: Array, n: int, xp: Namespace, *, dtype: Any) -> Array:
     if bool(xp.any(w < 0)) or not bool(xp.any(w > 0)):
         raise InputError("sample_weight must be >= 0 and not all 0.")
     return w
+
+
+def labels(names: Sequence[Any] | None, network: Sequential) -> list[Any] | None:
+    """The names of the classes as plain values, once there are as many as the network tells apart.
+
+    Raises
+    ------
+    InputError
+        If there are more or fewer, or a name is not text or a number.
+    """
+    if names is None:
+        return None
+    f, k = network.output_activation, network.shapes[-1][0]
+    if f.bounds != (0.0, 1.0):
+        raise InputError(f"labels name the classes of a softmax or sigmoid output; this network's is {f!r}.")
+    n = 2 if k == 1 else k
+    if isinstance(names, str) or not hasattr(names, "__len__") or len(names) != n:
+        raise InputError(f"labels must be {n} names, one per class, got {names!r}.")
+    plain = [label.item() if isinstance(label, np.generic) else label for label in names]
+    for label in plain:
+        if not isinstance(label, str | int | float):
+            raise InputError(f"labels must be text or numbers, got {label!r}.")
+    if len(set(plain)) < n:
+        raise InputError(f"labels must differ, got {plain!r}.")
+    return plain
 
 
 def _numeric(array: Array, name: str, xp: Namespace) -> None:

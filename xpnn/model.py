@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -12,7 +11,7 @@ import numpy as np
 
 from xpnn import arrays, backends, checks, losses, metrics, registry
 from xpnn.activations import Softmax
-from xpnn.errors import BackendError, InputError, ModelFileError
+from xpnn.errors import InputError, ModelFileError
 from xpnn.files import tensors
 from xpnn.losses import Loss
 from xpnn.network import Sequential, check_network
@@ -206,7 +205,7 @@ class Model:
             device = device or here.device_name(self.params)
 
         def moved(vector: Array) -> Array:
-            return _place(here.to_host(vector), name, like=like, backend=backend, device=device)
+            return backends.place(here.to_host(vector), name, like=like, backend=backend, device=device)
 
         buffers = None if self.buffers is None else moved(self.buffers)
         return replace(self, params=moved(self.params), buffers=buffers)
@@ -304,7 +303,7 @@ def load(
         backend = "numpy"
 
     def placed(vector: HostArray) -> Array:
-        return _place(vector, vector.dtype.name, like=like, backend=backend, device=device)
+        return backends.place(vector, vector.dtype.name, like=like, backend=backend, device=device)
 
     return Model(network, placed(flat[0]), loss, buffers=None if flat[1] is None else placed(flat[1]), **rest)
 
@@ -321,52 +320,6 @@ def _of_type(kind: tuple[type, ...], header: dict[str, Any], name: str) -> Any:
     if not isinstance(header[name], kind):
         raise TypeError(f"{name} should be {kind[0].__name__}, is {header[name]!r}")
     return header[name]
-
-
-def _place(host: HostArray, dtype: str, *, like: Array | None, backend: str | None, device: str | None) -> Array:
-    """Host parameters in the library and on the device asked for, in the dtype of that name."""
-    if like is not None:
-        xp, where = arrays.namespace(like=like), arrays.device(like)
-    else:
-        there = backends.get(cast(str, backend), device)
-        xp, where = there.namespace(), there.device(device)
-    if dtype not in ("float32", "float64"):
-        raise InputError(f"dtype must be 'float32' or 'float64', got {dtype!r}.")
-    wanted = getattr(xp, dtype)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # JAX's, about what the error below says
-        params = arrays.from_host(host, xp, dtype=wanted, device=where)
-    if params.dtype != wanted:
-        raise BackendError(
-            f"{arrays.library(xp)} gave {params.dtype} where {dtype} was asked for: with JAX set "
-            "jax.config.update('jax_enable_x64', True) first, or move the model with dtype='float32'."
-        )
-    return params
-
-
-def check_labels(labels: Sequence[Any] | None, network: Sequential) -> list[Any] | None:
-    """The names of the classes as plain values, once there are as many as the network tells apart.
-
-    Raises
-    ------
-    InputError
-        If there are more or fewer, or a name is not text or a number.
-    """
-    if labels is None:
-        return None
-    f, k = network.output_activation, network.shapes[-1][0]
-    if f.bounds != (0.0, 1.0):
-        raise InputError(f"labels name the classes of a softmax or sigmoid output; this network's is {f!r}.")
-    n = 2 if k == 1 else k
-    if isinstance(labels, str) or not hasattr(labels, "__len__") or len(labels) != n:
-        raise InputError(f"labels must be {n} names, one per class, got {labels!r}.")
-    plain = [label.item() if isinstance(label, np.generic) else label for label in labels]
-    for label in plain:
-        if not isinstance(label, str | int | float):
-            raise InputError(f"labels must be text or numbers, got {label!r}.")
-    if len(set(plain)) < n:
-        raise InputError(f"labels must differ, got {plain!r}.")
-    return plain
 
 
 def _dtype_name(array: Array) -> str:

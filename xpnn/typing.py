@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 HostArray = NDArray[np.generic]
 """A NumPy array: what files, random numbers and tables are made of."""
 
+HostGenerator = np.random.Generator
+"""Where random numbers come from, on the host."""
+
 
 class Array(Protocol):
     """An array of any library that follows the Array API standard (NumPy, CuPy, PyTorch, JAX, …)."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import importlib
 import sys
+import warnings
 from dataclasses import dataclass
 
 from xpnn import arrays
 from xpnn.backends.generic import Backend, first_line
-from xpnn.errors import BackendError
+from xpnn.errors import BackendError, InputError
 from xpnn.registry import unknown
-from xpnn.typing import Array
+from xpnn.typing import Array, HostArray
 
-__all__ = ["KNOWN", "Backend", "Device", "devices", "first_line", "get", "installed", "of", "usable_device"]
+__all__ = ["KNOWN", "Backend", "Device", "devices", "first_line", "get", "installed", "of", "place", "usable_device"]
 
 KNOWN = ("numpy", "cupy", "torch", "jax")
 """The libraries with a file of their own here."""
@@ -72,6 +73,35 @@ def usable_device(name: str, device: str | None = None) -> str:
             pass
     get(name, device)
     return device or _backend(name).device_names()[0]
+
+
+def place(host: HostArray, dtype: str, *, like: Array | None, backend: str | None, device: str | None) -> Array:
+    """A copy of a host array where `like` is, or in the library and on the device named, in the dtype named.
+
+    Raises
+    ------
+    BackendError
+        If the library or device cannot be used, or has no such dtype.
+    InputError
+        If the dtype is neither float32 nor float64.
+    """
+    if like is not None:
+        xp, where = arrays.namespace(like=like), arrays.device(like)
+    else:
+        there = get(backend or "numpy", device)
+        xp, where = there.namespace(), there.device(device)
+    if dtype not in ("float32", "float64"):
+        raise InputError(f"dtype must be 'float32' or 'float64', got {dtype!r}.")
+    wanted = getattr(xp, dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # JAX's, about what the error below says
+        params = arrays.from_host(host, xp, dtype=wanted, device=where)
+    if params.dtype != wanted:
+        raise BackendError(
+            f"{arrays.library(xp)} gave {params.dtype} where {dtype} was asked for: with JAX set "
+            "jax.config.update('jax_enable_x64', True) first, or move the model with dtype='float32'."
+        )
+    return params
 
 
 def installed() -> list[str]:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from xpnn.layout import Named, Shape
 from xpnn.registry import Registry
-from xpnn.typing import Array, HostArray, Namespace
-
-if TYPE_CHECKING:
-    from numpy.random import Generator
+from xpnn.typing import Array, HostArray, HostGenerator, Namespace
 
 Parameters = Named
 
@@ -55,7 +52,7 @@ class Layer:
         """The shape of one sample of the output."""
         raise NotImplementedError
 
-    def init(self, input_shape: Shape, rng: Generator) -> dict[str, HostArray]:
+    def init(self, input_shape: Shape, rng: HostGenerator) -> dict[str, HostArray]:
         """Initial parameters, on the host, in float64."""
         raise NotImplementedError
 

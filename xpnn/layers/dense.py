@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from xpnn import activations, initializers
 from xpnn.activations import Activation, Softmax
@@ -12,10 +12,7 @@ from xpnn.errors import InputError
 from xpnn.initializers import Initializer
 from xpnn.layers.base import Context, Layer, Parameters, registry
 from xpnn.layout import Shape
-from xpnn.typing import Array, HostArray
-
-if TYPE_CHECKING:
-    from numpy.random import Generator
+from xpnn.typing import Array, HostArray, HostGenerator
 
 
 @registry.register("dense")
@@ -76,7 +73,7 @@ class Dense(Layer):
             raise InputError(f"Dense({self.units}): each sample must be a row (n_in,), got shape {input_shape}.")
         return (self.units,)
 
-    def init(self, input_shape: Shape, rng: Generator) -> dict[str, HostArray]:
+    def init(self, input_shape: Shape, rng: HostGenerator) -> dict[str, HostArray]:
         """Initial W and b, on the host."""
         shapes = self.parameter_shapes(input_shape)
         return {

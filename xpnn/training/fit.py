@@ -15,7 +15,7 @@ from xpnn import arrays, backends, checks, losses, optimizers
 from xpnn.checks import Data
 from xpnn.errors import InputError, TrainingDiverged, TrainingInterrupted
 from xpnn.losses import Loss
-from xpnn.model import Model, check_labels
+from xpnn.model import Model
 from xpnn.network import Sequential, check_network
 from xpnn.optimizers import Optimizer
 from xpnn.training.batches import EpochLoss, batches
@@ -117,7 +117,7 @@ def fit(
     loss = losses.usual(network.output_activation) if loss is None else losses.get(loss)
     optimizer = optimizers.get(optimizer)
     _check_options(epochs, batch_size, tol)
-    labels = check_labels(labels, network)
+    labels = checks.labels(labels, network)
     callbacks = _check_callbacks(callbacks)
     xp = arrays.one_place(X=X, y=y, sample_weight=sample_weight, params=params)
     with backends.of(X).on(X):
