@@ -24,7 +24,7 @@ assert model.params.dtype == jnp.float32
 assert repr(model).endswith("jax float32 on cpu:1)" if second.platform == "cpu" else ")"), repr(model)
 host = model.to("numpy")
 assert host.params.dtype == np.float32
-assert host.to("jax", device=str(second)).params.devices() == {second}
+assert host.to("jax", device="cpu:1").params.devices() == {second}
 for wrong in ("cpu:7", "abacus"):
     try:
         host.to("jax", device=wrong)

@@ -27,7 +27,7 @@ class Jax(Backend):
         """The default platform's devices, then the CPU's."""
         import jax
 
-        return {str(device): device for device in [*jax.devices(), *jax.devices("cpu")]}
+        return {_name(device): device for device in [*jax.devices(), *jax.devices("cpu")]}
 
     def device(self, name: str | None) -> Any:
         """The ``jax.Device``; ``cpu`` or ``gpu`` is the first of its kind."""
@@ -38,6 +38,10 @@ class Jax(Backend):
             if name in (known, known.split(":")[0], device.platform):
                 return device
         raise BackendError(f"jax has no device {name!r} here; it has: {', '.join(devices)}.")
+
+    def device_name(self, array: Array) -> str:
+        """``cpu:0``, ``cuda:0``, …"""
+        return _name(arrays.device(array))
 
     def to_host(self, array: Array) -> HostArray:
         """A view or copy in NumPy."""
@@ -52,6 +56,11 @@ class Jax(Backend):
         import jax
 
         return cast(F, jax.jit(step, donate_argnums=0))
+
+
+def _name(device: Any) -> str:
+    name = str(device)  # cuda:0; of a CPU, JAX before 0.8 gives TFRT_CPU_0
+    return name if ":" in name or not hasattr(device, "platform") else f"{device.platform}:{device.id}"
 
 
 BACKEND = Jax("jax")
