@@ -908,3 +908,17 @@ def test_ctrl_c_while_scoring_does_not_lose_the_model(run, monkeypatch):
     assert code == 0
     assert len(xpnn.load(run.model).history["loss"]) == 3
     assert re.search("validation +interrupted", out)
+
+
+def test_optimizer_batch_size_and_seed_reach_the_training(run):
+    """In one step over all rows their order is of no account; in several it is, and the weights follow the seed."""
+
+    def losses(*words):
+        assert run.train("--quiet", "--optimizer", "sgd", *words)[0] == 0
+        return xpnn.load(run.model).history["loss"]
+
+    whole = losses("--batch-size", 0)
+    assert whole == losses("--batch-size", 0)
+    assert whole == pytest.approx(losses("--batch-size", 1000))
+    assert whole != pytest.approx(losses("--batch-size", 8))
+    assert whole != pytest.approx(losses("--batch-size", 0, "--seed", 1))
