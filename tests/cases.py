@@ -76,7 +76,7 @@ def decaying(theta, g, m, rate):
     return theta, m
 
 
-OPTIMIZERS = {"sgd": xpnn.SGD(0.1), "moments and a rate that changes": Decaying()}
+OPTIMIZERS = {"sgd": xpnn.SGD(0.1), "adam": xpnn.Adam(0.1), "moments and a rate that changes": Decaying()}
 
 # name: (the part, the variance of weights with n_in inputs and n_out outputs, uniform or not)
 INITIALIZERS = {

@@ -39,6 +39,44 @@ def test_sgd_is_theta_minus_alpha_g():
     np.testing.assert_allclose(theta, [0.95, -2.025], rtol=1e-15)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"learning_rate": 0.05, "beta_1": 0.7, "beta_2": 0.9, "epsilon": 1e-3}, {"beta_1": 0.5, "beta_2": 0.5}],
+)
+def test_adam_follows_torch(options, dtype, rng):
+    torch = pytest.importorskip("torch")
+    optimizer = xpnn.Adam(**options)
+    network = xpnn.mlp([5, 8, 3], hidden="tanh", output="softmax")
+    X, y = torch.asarray(rng.normal(size=(40, 5)), dtype=getattr(torch, dtype)), torch.asarray(rng.integers(0, 3, 40))
+    f = xpnn.value_and_grad(network, "categorical_crossentropy")
+    ours = network.init(0, like=X)
+    theirs = ours.clone().requires_grad_()
+    peer = torch.optim.Adam(
+        [theirs], lr=optimizer.learning_rate, betas=(optimizer.beta_1, optimizer.beta_2), eps=optimizer.epsilon
+    )
+    moments = optimizer.init(ours, xp=torch)
+    for step in range(200):
+        ours, *moments = optimizer.rule(ours, f(ours, X, y)[1], *moments, *optimizer.constants(step))
+        theirs.grad = f(theirs.detach(), X, y)[1]
+        peer.step()
+    difference = (ours - theirs.detach()).norm() / theirs.detach().norm()
+    assert float(difference) < (1e-6 if dtype == "float64" else 2e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"learning_rate": 0}, "Adam: learning_rate must be a number > 0, got 0"),
+        ({"epsilon": -1.0}, "Adam: epsilon must be a number > 0"),
+        ({"beta_1": 1.0}, "Adam: beta_1 must be a number from 0 to below 1, got 1.0"),
+        ({"beta_2": "0.9"}, "Adam: beta_2 must be a number from 0 to below 1, got '0.9'"),
+    ],
+)
+def test_adam_checks_its_hyperparameters(options, message):
+    with pytest.raises(InputError, match=message):
+        xpnn.Adam(**options)
+
+
 @pytest.mark.parametrize("rate", [0, -0.1, float("nan"), float("inf"), "fast", None])
 def test_the_learning_rate_must_be_above_zero(rate):
     with pytest.raises(InputError, match="SGD: learning_rate must be a number > 0"):

@@ -38,7 +38,7 @@ from xpnn.layers import Dense, Layer
 from xpnn.losses import BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanSquaredError
 from xpnn.model import Model, load
 from xpnn.network import Sequential, mlp
-from xpnn.optimizers import SGD, Optimizer
+from xpnn.optimizers import SGD, Adam, Optimizer
 from xpnn.training.callbacks import Epoch
 from xpnn.training.fit import fit
 from xpnn.training.step import value_and_grad
@@ -50,6 +50,7 @@ __all__ = [
     "ELU",
     "SGD",
     "Activation",
+    "Adam",
     "Array",
     "ArrayError",
     "BackendError",
