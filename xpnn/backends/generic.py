@@ -7,12 +7,13 @@ is the reference. The files beside this one override what their library does in 
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import importlib.util
 import textwrap
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from xpnn.errors import BackendError, XpnnError
 from xpnn.optimizers import Rule
 from xpnn.typing import Array, HostArray, Namespace
 
-F = TypeVar("F", bound=Callable[..., Any])
+Function = Callable[..., Any]
 
 
 class Backend:
@@ -110,9 +111,54 @@ class Backend:
         """Run an update rule over flat vectors: ``rule(*vectors, *constants)``."""
         return rule(*vectors, *constants)
 
-    def compile(self, step: F) -> F:
-        """A faster function with the same results; the caller gives up the arrays of the first argument."""
-        return step
+    def compile(self, function: Function, xp: Namespace, *, asked: bool = False) -> Function:
+        """``function(xp, vectors, …)`` as a function of the rest, perhaps faster, with the same results.
+
+        The caller gives up the arrays in `vectors`. Where compiling is not what is usually faster, it is done if
+        `asked` for.
+        """
+        return functools.partial(function, xp)
+
+    def step(
+        self,
+        gradient: Function,
+        rule: Rule,
+        xp: Namespace,
+        *,
+        compile: bool | None = None,
+        work: int | None = None,
+    ) -> Function:
+        """The function ``step(vectors, x, y, w, constants, number) → (vectors, loss)``, one step of training.
+
+        Parameters
+        ----------
+        gradient : callable
+            ``gradient(xp, params, buffers, x, y, w, total, number) → (loss, gradient, buffers)``
+        rule : callable
+            The optimizer's.
+        compile : bool, optional
+            Whether to compile; by default as is usually faster.
+        work : int, optional
+            The operations per sample, if the samples may be shared out among threads.
+        """
+
+        def step(
+            xp: Namespace,
+            vectors: tuple[Any, ...],
+            x: Array,
+            y: Array,
+            w: Array | None,
+            constants: tuple[float, ...],
+            number: int | Array,
+        ) -> tuple[tuple[Any, ...], Array]:
+            params, buffers, *moments = vectors
+            loss, g, buffers = gradient(xp, params, buffers, x, y, w, None, number)
+            params, *moments = self.sweep(rule, (params, g, *moments), constants)
+            return (params, buffers, *moments), loss
+
+        if compile is False:
+            return functools.partial(step, xp)
+        return self.compile(step, xp, asked=compile is True)
 
 
 def first_line(error: BaseException) -> str:

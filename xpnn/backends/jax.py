@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, cast
 
 import numpy as np
 
 from xpnn import arrays
-from xpnn.backends.generic import Backend, F
+from xpnn.backends.generic import Backend, Function
 from xpnn.errors import BackendError
 from xpnn.typing import Array, HostArray, Namespace
 
@@ -51,11 +52,11 @@ class Jax(Backend):
         """Wait until the array has been computed."""
         cast(Any, array).block_until_ready()
 
-    def compile(self, step: F) -> F:
+    def compile(self, function: Function, xp: Namespace, *, asked: bool = False) -> Function:
         """``jax.jit`` with the first argument's buffers donated."""
         import jax
 
-        return cast(F, jax.jit(step, donate_argnums=0))
+        return cast(Function, jax.jit(functools.partial(function, xp), donate_argnums=0))
 
 
 def _name(device: Any) -> str:
