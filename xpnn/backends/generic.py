@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager
 from typing import Any, ClassVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xpnn import arrays
 from xpnn.errors import BackendError, XpnnError
@@ -36,6 +37,9 @@ class Backend:
 
     install: ClassVar[str] = ""
     """What to type to install the library."""
+
+    views: ClassVar[bool] = False
+    """Whether a slice of an array is a view of it, made in next to no time."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -92,6 +96,10 @@ class Backend:
     def to_host(self, array: Array) -> HostArray:
         """The array as a NumPy array."""
         return np.from_dlpack(cast(Any, array), device="cpu")
+
+    def numbers(self, scalars: list[Array], xp: Namespace) -> NDArray[np.float64]:
+        """Arrays of shape () as one vector of numbers on the host; waits for the device once."""
+        return self.to_host(xp.stack(scalars)).astype(np.float64)
 
     def synchronize(self, array: Array) -> None:
         """Wait until the array's device has done what it was asked to."""

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xpnn.backends.generic import Backend, Function
 from xpnn.compiler import Compiled
@@ -18,10 +19,15 @@ class NumPy(Backend):
     """NumPy arrays. The one device is ``cpu``."""
 
     install = "pip install numpy"
+    views = True
 
     def on(self, array: Array) -> AbstractContextManager[Any]:
         """NumPy's warnings about overflow and NaN switched off."""
         return np.errstate(over="ignore", invalid="ignore")
+
+    def numbers(self, scalars: list[Array], xp: Namespace) -> NDArray[np.float64]:
+        """As the generic backend; each number is at hand."""
+        return np.fromiter(map(float, scalars), np.float64, len(scalars))
 
     def compile(self, function: Function, xp: Namespace, *, asked: bool = False) -> Function:
         """The formulas recorded as NumPy calls: see `xpnn.compiler`."""

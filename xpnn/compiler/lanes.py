@@ -150,11 +150,7 @@ def _blas() -> Any:
 
 def _threads() -> int:
     """How many threads matrix products use, as their library is set."""
-    try:
-        found = _blas().lib_controllers
-    except ImportError:
-        return 1
-    return min((each.num_threads for each in found), default=1)
+    return min((each.num_threads for each in _blas().lib_controllers), default=1)
 
 
 def _one_thread_each() -> Any:

@@ -1,7 +1,7 @@
 """Write down what a function of arrays does, call by call, without doing it.
 
-The function is run on stand-ins: a `Recorded` has the shape, dtype and strides of an array, and writes every call made
-with it into a `Recording`. Views are taken for real, so that which values share memory is known; nothing else that
+The function is run on stand-ins: a `Recorded` has the shape, dtype and strides of an array, and writes every call
+made with it into a `Recording`. Views are taken for real, so that which values share memory is known; nothing else that
 is large is computed, and no memory of the caller's is touched.
 """
 
@@ -123,7 +123,7 @@ def _stand_in(leaf: Any) -> Any:
 
 _ELEMENTWISE = {"sign": np.sign, "pow": np.power}
 _REDUCTIONS = {"sum": np.add, "max": np.maximum, "min": np.minimum, "prod": np.multiply}
-_POWERS = {0.5: np.sqrt, 2: np.square, 2.0: np.square}  # what NumPy's ** makes of them
+_POWERS = {0.5: np.sqrt, 2: np.square}  # what NumPy's ** makes of them
 
 
 class _Recorder:
@@ -146,7 +146,12 @@ class _Recorder:
             return lambda *operands: self.elementwise(function, *operands)
         if name in _ELEMENTWISE:
             return lambda *operands: self.elementwise(_ELEMENTWISE[name], *operands)
-        special = {"where": self._where, "astype": self._astype, "matmul": self.matmul, "concat": self._concat}
+        special: dict[str, Callable[..., Any]] = {
+            "where": self._where,
+            "astype": self._astype,
+            "matmul": self.matmul,
+            "concat": self._concat,
+        }
         if name in special:
             return special[name]
         if name in _REDUCTIONS:
@@ -209,7 +214,7 @@ class _Recorder:
         if value.array.dtype.kind != "f" or options.get("dtype") is not None or isinstance(axis, tuple):
             return self.other(function, x, **options)
         keepdims = bool(options.get("keepdims", False))
-        array = np.asarray(np.add.reduce(value.array, axis=axis, keepdims=keepdims))
+        array = np.asarray(np.sum(value.array, axis=axis, keepdims=keepdims))
         return self._write("reduce", _REDUCTIONS[name], (value,), array, axis=axis, keepdims=keepdims)
 
     def matmul(self, a: Any, b: Any) -> Any:
@@ -217,8 +222,8 @@ class _Recorder:
         left, right = self.hide(a), self.hide(b)
         if left.array.ndim != 2 or right.array.ndim != 2 or left.array.dtype != right.array.dtype:
             return self.other(np.matmul, a, b)
-        (n, k), (l, m) = left.array.shape, right.array.shape
-        if k != l:
+        (n, k), (rows, m) = left.array.shape, right.array.shape
+        if k != rows:
             raise CannotRecord("matrices that do not fit")
         return self._write("product", np.dot, (left, right), np.zeros((n, m), left.array.dtype))
 
@@ -383,12 +388,12 @@ class Recorded(_Shown):
 
 def _operators() -> None:
     """Give both kinds their operators: ``a + b``, ``1 - a``, ``a += b``, ``-a``, ``a > b``, …"""
-    two = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.true_divide,
+    two: dict[str, np.ufunc] = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.true_divide,
            "floordiv": np.floor_divide, "mod": np.remainder, "and": np.bitwise_and, "or": np.bitwise_or,
            "xor": np.bitwise_xor, "lshift": np.left_shift, "rshift": np.right_shift}  # fmt: skip
-    comparing = {"lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "eq": np.equal,
+    comparing: dict[str, np.ufunc] = {"lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "eq": np.equal,
                  "ne": np.not_equal}  # fmt: skip
-    one = {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}
+    one: dict[str, np.ufunc] = {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}
 
     def arrays(name: str, method: Callable[..., Any]) -> None:
         setattr(Recorded, f"__{name}__", method)

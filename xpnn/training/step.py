@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from functools import lru_cache
+from typing import NamedTuple, Protocol
 
 from xpnn import arrays, backends, losses
 from xpnn.activations import Linear
@@ -154,6 +155,23 @@ def make_step(
     compile : bool, optional
         Whether to compile the step in the library's way, where it has one; by default as is usually faster.
     """
+    apart = all(layer.samples_apart for layer in network.layers)
+    work = 6 * network.n_parameters  # floating-point operations per sample
+    gradient = _gradient(network, loss, seed)
+    update = backend.step(gradient, optimizer.rule, xp, compile=compile, work=work if apart else None)
+
+    def step(state: State, x: Array, y: Array, w: Array | None) -> tuple[State, Array]:
+        (params, buffers, *moments), loss = update(
+            (state.params, state.buffers, *state.moments), x, y, w, optimizer.constants(state.step), state.step
+        )
+        return State(params, buffers, tuple(moments), state.step + 1), loss
+
+    return step
+
+
+@lru_cache(maxsize=64)  # the same function for the same description: compiled once, it is found again
+def _gradient(network: Sequential, loss: Loss, seed: int) -> Callable[..., tuple[Array, Array, Array | None]]:
+    """The function ``f(xp, params, buffers, x, y, w, total, number) → (loss, gradient, buffers)`` of a step."""
     value_gradient_buffers = _value_gradient_buffers(network, loss)
 
     def gradient(
@@ -169,17 +187,7 @@ def make_step(
         ctx = Context(xp, training=True, seed=seed, step=number)
         return value_gradient_buffers(params, buffers, x, y, w, ctx, total)
 
-    apart = all(layer.samples_apart for layer in network.layers)
-    work = 6 * network.n_parameters  # floating-point operations per sample
-    update = backend.step(gradient, optimizer.rule, xp, compile=compile, work=work if apart else None)
-
-    def step(state: State, x: Array, y: Array, w: Array | None) -> tuple[State, Array]:
-        (params, buffers, *moments), loss = update(
-            (state.params, state.buffers, *state.moments), x, y, w, optimizer.constants(state.step), state.step
-        )
-        return State(params, buffers, tuple(moments), state.step + 1), loss
-
-    return step
+    return gradient
 
 
 def first_state(network: Sequential, optimizer: Optimizer, params: Array, *, xp: Namespace) -> State:
