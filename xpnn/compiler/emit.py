@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -56,10 +57,11 @@ class Emitter:
             part = self._fixed[whole].reshape(-1)[start : start + value.array.size]
             self._hold(value, part.reshape(value.array.shape))
         for group in plan.groups:
-            for value in {call.result for call in group.calls} & plan.scratch.keys():
-                shape = (group.rows, *value.array.shape[1:])
-                nbytes = math.prod(shape) * value.array.itemsize
-                self._place(value, ("scratch", plan.scratch[value]), shape, nbytes)
+            for call in group.calls:
+                if isinstance(call.result, Value) and call.result in plan.scratch:
+                    shape = (group.rows, *call.result.array.shape[1:])
+                    nbytes = math.prod(shape) * call.result.array.itemsize
+                    self._place(call.result, ("scratch", plan.scratch[call.result]), shape, nbytes)
         self.source = self._write()
 
     def make(self) -> Callable[..., Any]:
@@ -163,7 +165,7 @@ class Emitter:
         slices: list[str] = []
         uneven = group.n % group.rows
 
-        def sliced(value: Value, call: Call) -> str:
+        def sliced(call: Call, value: Value) -> str:
             assert isinstance(call.result, Value)
             aligned = value.array.ndim == call.result.array.ndim or call.kind == "reduce"
             key = self._name(value), aligned and value.array.shape[0] == group.n
@@ -175,7 +177,7 @@ class Emitter:
                 slices.append(f"{names[key]} = {key[0]}{rows}")
             return names[key]
 
-        calls = [self._call(call, lambda value, call=call: sliced(value, call)) for call in group.calls]
+        calls = [self._call(call, partial(sliced, call)) for call in group.calls]
         self._run.append(f"for row in range(0, {group.n}, {group.rows}):")
         head = [f"end = row + {group.rows}"]
         if any("[:rows]" in line for line in slices):
@@ -216,7 +218,9 @@ class Emitter:
             ones = self._global(np.ones(shape, x.array.dtype), "ones")
             pair = f"{ones}, {operands[0]}" if axis == 0 else f"{operands[0]}, {ones}"
             return f"{self._global(np.dot)}({pair}, {out})"
-        return f"{self._global(call.function.reduce, call.function.__name__ + '_reduce')}({operands[0]}, {axis}, None, {out}, {keep})"  # type: ignore[attr-defined]
+        reduce: Any = call.function
+        function = self._global(reduce.reduce, f"{reduce.__name__}_reduce")
+        return f"{function}({operands[0]}, {axis}, None, {out}, {keep})"
 
     def _plain(self, call: Call) -> str:
         """A call as it was recorded."""

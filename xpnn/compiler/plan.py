@@ -1,11 +1,11 @@
 """Decide where the values of a recording lie in memory, and which calls run together over blocks of rows.
 
 - What depends on nothing that changes is worked out once: a *constant*.
-- Every other new array gets a fixed *place*: a slot that is used again once nothing needs what it held, in place where
-  an element-wise call is the last to read it. Arrays that are joined are made where the joined array has them, so that
+- Every other new array gets a fixed place, a *slot*, used again once nothing needs what it held: in place where an
+  element-wise call is the last to read it. Arrays that are joined are made where the joined array has them, so that
   joining costs nothing.
 - Element-wise calls one after the other over the same rows form a *group*, run block by block while the block is in
-  the processor's cache; what lives only within a group needs the memory of one block.
+  the processor's cache; what lives only within a group needs the memory of one block, its *scratch*.
 - What the function returns is a new array each time.
 """
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,8 @@ class Plan:
         work = [c for c in recording.calls if c.kind not in ("view", "number") and c.result not in self.constants]
         self.parts: dict[Value, tuple[Value, int]] = {}
         self.groups = _group(self._join(work), block)
+        views = (call.result for call in recording.calls if call.kind == "view")
+        self._viewed = {view.owner for view in views if isinstance(view, Value)}
         self.slots: dict[Value, int] = {}
         self.scratch: dict[Value, int] = {}
         self.sizes: list[int] = []
@@ -121,56 +124,59 @@ class Plan:
     def _assign(self) -> None:
         """Give every new array a slot or a scratch block; those of arrays that nothing needs any more go on."""
         order = [call for group in self.groups for call in group.calls]
-        born: dict[Value, Group] = {}
-        death: dict[Value, int] = {}
-        for group in self.groups:
-            for call in group.calls:
-                for each in map(self.home, _touched(call)):
-                    born.setdefault(each, group)
-        for i, call in enumerate(order):
-            death |= dict.fromkeys(map(self.home, _touched(call)), i)
+        death = {self.home(each): i for i, call in enumerate(order) for each in _touched(call)}
         death |= {self.home(each): len(order) for each in self.returned}
-        viewed = {c.result.owner for c in self.recording.calls if c.kind == "view" and isinstance(c.result, Value)}
         free: list[int] = []
-        i = -1
+        start = 0
         for group in self.groups:
-            end = i + len(group.calls)
-            spare: defaultdict[Any, list[int]] = defaultdict(list)
-            blocks = 0
-            freed: list[int] = []
-            for call in group.calls:
-                i += 1
-                result = self.home(call.result) if self.fixed(call) else None  # type: ignore[arg-type]
-                dying = {each for each in map(self.home, call.values()) if death[each] == i} - {result}
-                over = (
-                    isinstance(call.function, np.ufunc) and call.kind == "elementwise"
-                )  # may write over what it reads
-                new = result is not None and result not in self.slots and result not in self.scratch
-                if over and result is call.result:
-                    for each in dying & self.scratch.keys():
-                        spare[_row(each)].append(self.scratch[each])
-                if new and group.rows and death[result] <= end and result not in viewed and result is call.result:  # type: ignore[index]
-                    mine = spare[_row(result)]
-                    if not mine:
-                        mine.append(blocks)
-                        blocks += 1
-                    self.scratch[result] = mine.pop()  # type: ignore[index]
-                elif new:
-                    twins = [d for d in dying & self.slots.keys() if over and result is call.result and _same(d, result)
-                             and d in call.values()]  # fmt: skip
-                    if twins:
-                        dying -= {twins[0]}
-                        self.slots[result] = self.slots[twins[0]]  # type: ignore[index]
-                    else:
-                        self.slots[result] = self._take(result.array.nbytes, free)  # type: ignore[union-attr,index]
-                if not (over and result is call.result):
-                    for each in dying & self.scratch.keys():
-                        spare[_row(each)].append(self.scratch[each])
-                freed += [self.slots[each] for each in dying & self.slots.keys()]
-                if not group.rows:
-                    free += freed
-                    freed = []
-            free += freed
+            self._assign_group(group, start, death, free)
+            start += len(group.calls)
+
+    def _assign_group(self, group: Group, start: int, death: dict[Value, int], free: list[int]) -> None:
+        end = start + len(group.calls)
+        spare: defaultdict[Any, list[int]] = defaultdict(list)  # scratch blocks that are free, by what fits
+        blocks = count()
+        freed: list[int] = []
+        for i, call in enumerate(group.calls, start):
+            dying = {home for home in map(self.home, call.values()) if death[home] == i}
+            new = self._homeless(call)
+            over = new is call.result and _may_write_over(call)
+            leaving = dying & self.scratch.keys()
+            if over:
+                self._release(leaving, spare)
+            if new is not None and group.rows and death[new] < end and new is call.result and new not in self._viewed:
+                fitting = spare[_row(new)]
+                self.scratch[new] = fitting.pop() if fitting else next(blocks)
+            elif new is not None:
+                twin = next((v for v in call.values() if over and v in dying and self._twins(v, new)), None)
+                if twin is None:
+                    self.slots[new] = self._take(new.array.nbytes, free)
+                else:
+                    self.slots[new] = self.slots[twin]
+                    dying.remove(twin)
+            if not over:
+                self._release(leaving, spare)
+            freed += [self.slots[each] for each in dying & self.slots.keys()]
+            if not group.rows:  # in blocks, all is needed until the last block is done
+                free += freed
+                freed = []
+        free += freed
+
+    def _homeless(self, call: Call) -> Value | None:
+        """Whose memory the call needs, if it has none yet."""
+        if not self.fixed(call) or not isinstance(call.result, Value):
+            return None
+        home = self.home(call.result)
+        return None if home in self.slots or home in self.scratch else home
+
+    def _twins(self, one: Value, other: Value) -> bool:
+        """Whether the other can take the slot of the one, element by element."""
+        same = one.array.shape == other.array.shape and one.array.dtype == other.array.dtype
+        return same and one in self.slots
+
+    def _release(self, values: set[Value], spare: dict[Any, list[int]]) -> None:
+        for each in values:
+            spare[_row(each)].append(self.scratch[each])
 
     def _take(self, nbytes: int, free: list[int]) -> int:
         fitting = [slot for slot in free if nbytes <= self.sizes[slot] <= 4 * nbytes + 1024]
@@ -186,16 +192,17 @@ def _touched(call: Call) -> list[Value]:
     return [each for each in (*call.values(), call.result) if isinstance(each, Value)]
 
 
-def _same(one: Value, other: Any) -> bool:
-    return one.array.shape == other.array.shape and one.array.dtype == other.array.dtype
+def _may_write_over(call: Call) -> bool:
+    """Whether the result may lie where an argument of the same shape does."""
+    return call.kind == "elementwise" and isinstance(call.function, np.ufunc)
 
 
-def _row(value: Any) -> tuple[Any, ...]:
+def _row(value: Value) -> tuple[Any, ...]:
     return value.array.dtype, value.array.shape[1:]
 
 
 def _group(work: list[Call], block: int) -> list[Group]:
-    """Neighbouring calls over the same rows together, if their arrays are larger than a block; the rest as they are."""
+    """Neighbouring calls over the same rows together, in blocks if their arrays are larger than two."""
     groups: list[Group] = []
     for call in work:
         n = _rows(call)

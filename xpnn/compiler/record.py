@@ -1,8 +1,8 @@
 """Write down what a function of arrays does, call by call, without doing it.
 
 The function is run on stand-ins: a `Recorded` has the shape, dtype and strides of an array, and writes every call
-made with it into a `Recording`. Views are taken for real, so that which values share memory is known; nothing else that
-is large is computed, and no memory of the caller's is touched.
+made with it into a `Recording`. Views are taken for real, so that which values share memory is known; nothing else
+that is large is computed, and no memory of the caller's is touched.
 """
 
 from __future__ import annotations
@@ -388,11 +388,15 @@ class Recorded(_Shown):
 
 def _operators() -> None:
     """Give both kinds their operators: ``a + b``, ``1 - a``, ``a += b``, ``-a``, ``a > b``, …"""
-    two: dict[str, np.ufunc] = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.true_divide,
-           "floordiv": np.floor_divide, "mod": np.remainder, "and": np.bitwise_and, "or": np.bitwise_or,
-           "xor": np.bitwise_xor, "lshift": np.left_shift, "rshift": np.right_shift}  # fmt: skip
-    comparing: dict[str, np.ufunc] = {"lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "eq": np.equal,
-                 "ne": np.not_equal}  # fmt: skip
+    two: dict[str, np.ufunc] = {
+        "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.true_divide, "floordiv": np.floor_divide,
+        "mod": np.remainder, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
+        "lshift": np.left_shift, "rshift": np.right_shift,
+    }  # fmt: skip
+    comparing: dict[str, np.ufunc] = {
+        "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "eq": np.equal,
+        "ne": np.not_equal,
+    }  # fmt: skip
     one: dict[str, np.ufunc] = {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}
 
     def arrays(name: str, method: Callable[..., Any]) -> None:
