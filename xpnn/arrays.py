@@ -6,6 +6,7 @@ The only module that imports array_api_compat.
 from __future__ import annotations
 
 import math
+from types import ModuleType
 from typing import Any, cast
 
 import array_api_compat
@@ -43,13 +44,7 @@ def namespace(**arrays: Array | None) -> Namespace:
             if name in OPTIONAL:
                 continue
             raise ArrayError(f"{name} must be an array, got None.")
-        try:
-            xp = cast(Namespace, array_api_compat.array_namespace(array))
-        except TypeError:
-            raise ArrayError(
-                f"{name} must be an array, got {_article(type(array).__name__)}: make one first, "
-                f"for example numpy.asarray({name})."
-            ) from None
+        xp = _of_type.get(type(array)) or _find(array, name)
         if first is None:
             first = name, xp
         elif xp is not first[1]:
@@ -57,6 +52,22 @@ def namespace(**arrays: Array | None) -> Namespace:
     if first is None:
         raise ArrayError("no array was given: pass at least one.")
     return first[1]
+
+
+_of_type: dict[type, Namespace] = {}  # those met: looking one up takes longer than a small layer
+
+
+def _find(array: Array, name: str) -> Namespace:
+    try:
+        xp = cast(Namespace, array_api_compat.array_namespace(array))
+    except TypeError:
+        raise ArrayError(
+            f"{name} must be an array, got {_article(type(array).__name__)}: make one first, "
+            f"for example numpy.asarray({name})."
+        ) from None
+    if isinstance(xp, ModuleType):  # a library's; any other may differ from array to array
+        _of_type[type(array)] = xp
+    return xp
 
 
 def one_place(**arrays: Array | None) -> Namespace:

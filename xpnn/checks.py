@@ -65,7 +65,8 @@ def features(X: Array, network: Sequential, xp: Namespace, *, dtype: Any, name: 
     InputError
         Saying the shape that was expected, or the row and column of the first NaN or infinite value.
     """
-    _numeric(X, name, xp)
+    if X.dtype != dtype:
+        _numeric(X, name, xp)
     if tuple(X.shape[1:]) != network.input_shape:
         wanted = ", ".join(map(str, network.input_shape))
         hint = f" One sample is {name}[None, :], one feature {name}[:, None]." if X.ndim == 1 else ""
@@ -166,6 +167,8 @@ def _numeric(array: Array, name: str, xp: Namespace) -> None:
 def _finite(array: Array, name: str, xp: Namespace, dtype: Any) -> Array:
     """The array as `dtype`, once all of it is found to be finite there."""
     converted = array if array.dtype == dtype else cast(Array, xp.astype(array, dtype))
+    if math.isfinite(float(xp.sum(converted))):  # so is each of them; a sum may be infinite of finite ones
+        return converted
     finite = xp.isfinite(converted)
     if bool(xp.all(finite)):
         return converted

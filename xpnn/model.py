@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -13,6 +14,7 @@ from xpnn import arrays, backends, checks, losses, metrics, registry
 from xpnn.activations import Softmax
 from xpnn.errors import InputError, ModelFileError
 from xpnn.files import tensors
+from xpnn.layers import Context
 from xpnn.losses import Loss
 from xpnn.network import Sequential, check_network
 from xpnn.training import step
@@ -244,7 +246,21 @@ class Model:
         here = backends.of(X)
         with here.on(X):
             X = checks.features(here.detach(X), self.network, xp, dtype=self.params.dtype)
-            return self.network.forward(self.params, X, self.buffers)
+            return self._predictor((self.params, self.buffers), X)
+
+    @cached_property
+    def _predictor(self) -> Callable[[tuple[Array, Array | None], Array], Array]:
+        """``f((params, buffers), X) → Ŷ``, as the library runs it best."""
+
+        def forward(xp: Namespace, state: tuple[Array, Array | None], X: Array) -> Array:
+            params, buffers = state
+            return self.network.forward_pass(params, X, Context(xp), buffers)[0]
+
+        apart = all(layer.samples_apart for layer in self.network.layers)
+        return backends.of(self.params).forward(forward, arrays.namespace(params=self.params), apart=apart)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
 def load(

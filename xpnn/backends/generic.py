@@ -127,6 +127,13 @@ class Backend:
         """
         return functools.partial(function, xp)
 
+    def forward(self, function: Function, xp: Namespace, *, apart: bool) -> Function:
+        """``function(xp, state, X)``, a prediction, as a function of the rest, perhaps faster.
+
+        `apart` says whether it treats each row by itself.
+        """
+        return functools.partial(function, xp)
+
     def step(
         self,
         gradient: Function,
@@ -167,6 +174,10 @@ class Backend:
         if compile is False:
             return functools.partial(step, xp)
         return self.compile(step, xp, asked=compile is True)
+
+    def steps(self, step: Function) -> AbstractContextManager[Any]:
+        """What to take many steps in, one after the other."""
+        return contextlib.nullcontext()
 
 
 def first_line(error: BaseException) -> str:

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.backends.generic import Backend, Function
-from xpnn.compiler import Compiled
+from xpnn.compiler import Compiled, blas
 from xpnn.compiler.lanes import Lanes
+from xpnn.compiler.rows import Rows
 from xpnn.optimizers import Rule
 from xpnn.typing import Array, Namespace
 
@@ -33,6 +34,10 @@ class NumPy(Backend):
         """The formulas recorded as NumPy calls: see `xpnn.compiler`."""
         return Compiled(function, xp)
 
+    def forward(self, function: Function, xp: Namespace, *, apart: bool) -> Function:
+        """Recorded, for few rows and for chunks of many."""
+        return Rows(function, xp) if apart else super().forward(function, xp, apart=apart)
+
     def step(
         self,
         gradient: Function,
@@ -47,6 +52,10 @@ class NumPy(Backend):
         if compile is False or work is None:
             return alone
         return Lanes(gradient, rule, xp, alone, work)
+
+    def steps(self, step: Function) -> AbstractContextManager[Any]:
+        """Products on one thread, where the step does so anyway: set once instead of at each step."""
+        return blas.one_thread if isinstance(step, Lanes) else super().steps(step)
 
 
 BACKEND = NumPy("numpy")

@@ -54,26 +54,26 @@ class Compiled:
     def __call__(self, state: tuple[Any, ...], *inputs: Any) -> Any:
         """The function of the arguments."""
         key = _kinds(inputs)
-        try:
-            program = self.programs[key]
-        except KeyError:
-            program = self.programs[key] = self._program((state, *inputs))
+        if key not in self.programs:
+            try:
+                self.programs[key] = self._program((state, *inputs))
+            except Exception as reason:  # whatever it does with what stands for its arrays
+                result = self.function(self.xp, state, *inputs)  # raises what is wrong with them, if anything is
+                self.programs[key] = None
+                why = str(reason) if isinstance(reason, CannotRecord) else f"{type(reason).__name__}: {reason}"
+                message = f"a step cannot be recorded and runs call by call, which is slower ({why})"
+                warnings.warn(message, RuntimeWarning, stacklevel=2)
+                return result
+        program = self.programs[key]
         if program is None:
             return self.function(self.xp, state, *inputs)
         if program.run is None or not all(map(is_, state, program.state)):
             program.run, program.state = program.bind(state), state
         return program.run(*inputs)
 
-    def _program(self, arguments: tuple[Any, ...]) -> _Program | None:
-        try:
-            emitter = Emitter(
-                Plan(record(self.function, self.xp, arguments), reuse=self.reuse, block=self.block), self._bytes
-            )
-        except CannotRecord as reason:
-            warnings.warn(
-                f"a step runs call by call, which is slower: it has {reason}.", RuntimeWarning, stacklevel=3
-            )
-            return None
+    def _program(self, arguments: tuple[Any, ...]) -> _Program:
+        recording = record(self.function, self.xp, arguments)
+        emitter = Emitter(Plan(recording, reuse=self.reuse, block=self.block), self._bytes)
         return _Program(emitter.make(), emitter.source)
 
     def _bytes(self, name: tuple[str, int], nbytes: int) -> NDArray[np.uint8]:

@@ -1,9 +1,10 @@
 """One step of training on several threads, each with its share of the batch and then of the parameters.
 
 NumPy's matrix products use several threads by themselves, but nothing else does, and while the threads of a product
-wait for the next one they keep the processor's cores busy. So for large steps each product is kept on one thread, and
-each thread goes through the network with its share of the samples. Two points of a step are all that they wait at:
-when every share has its gradient, and when every share of the parameters is updated.
+wait for the next one they keep the processor's cores busy. So each product is kept on one thread; small steps stay on
+it altogether, and for large ones each thread goes through the network with its share of the samples. There are two
+points of a step where they wait for each other: when every share has its gradient, and when every share of the
+parameters is updated.
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.compiler import Compiled
+from xpnn.compiler import Compiled, blas
 from xpnn.typing import Namespace
 
-ENOUGH = 100e6
+ALONE = 2e6
+"""Floating-point operations of a step up to which no product in it is large enough for BLAS to use threads."""
+
+ENOUGH = 50e6
 """Floating-point operations of a step from which on sharing it out gains more than it costs."""
 
 
@@ -62,8 +66,11 @@ class Lanes:
     ) -> tuple[tuple[Any, ...], Any]:
         """One step."""
         n = len(x)
-        if self._work * n < ENOUGH or n < 64 or (count := _threads()) < 2:
+        if self._work * n < ALONE:
             return self._alone(vectors, x, y, w, constants, number)
+        if self._work * n < ENOUGH or n < 32 * (count := blas.threads()) or count < 2:
+            with blas.one_thread:
+                return self._alone(vectors, x, y, w, constants, number)
         while len(self._lanes) < count:
             self._lanes.append(_Lane(self._gradient, self._rule, self._xp))
         lanes = self._lanes[:count]
@@ -79,7 +86,7 @@ class Lanes:
         def update(k: int) -> None:
             lanes[k].update(lanes[k].state, constants)
 
-        with _one_thread_each():
+        with blas.one_thread:
             results = _on_threads(gradient, count)
             gradients = [g for _, g, _ in results]
             self._share(lanes, vectors, gradients)
@@ -138,20 +145,5 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count(), "xpnn")
 
 
-os.register_at_fork(after_in_child=_pool.cache_clear)  # a child process has none of its parent's threads
-
-
-@cache
-def _blas() -> Any:
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController().select(user_api="blas")
-
-
-def _threads() -> int:
-    """How many threads matrix products use, as their library is set."""
-    return min((each.num_threads for each in _blas().lib_controllers), default=1)
-
-
-def _one_thread_each() -> Any:
-    return _blas().limit(limits=1)
+if hasattr(os, "register_at_fork"):  # a child process has none of its parent's threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)

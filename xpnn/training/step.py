@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from xpnn import arrays, backends, losses
 from xpnn.activations import Linear
@@ -132,7 +133,32 @@ class State(NamedTuple):
     step: int
 
 
-Step = Callable[[State, Array, Array, Array | None], tuple[State, Array]]
+class Step:
+    """``step(state, x, y, w) → (state, loss)``, one step of training for arrays of one library.
+
+    Pure from outside: use the state it returns, the one given may have been written over.
+
+    Parameters
+    ----------
+    update : callable
+        What `xpnn.backends.Backend.step` gives.
+    optimizer : Optimizer
+        Its numbers for the step (learning rates that change, say) are worked out on the host.
+    backend : Backend
+    """
+
+    def __init__(self, update: Callable[..., Any], optimizer: Optimizer, backend: Backend) -> None:
+        self._update, self._constants, self._backend = update, optimizer.constants, backend
+
+    def __call__(self, state: State, x: Array, y: Array, w: Array | None) -> tuple[State, Array]:
+        """One step."""
+        params, buffers, moments, number = state
+        vectors, loss = self._update((params, buffers, *moments), x, y, w, self._constants(number), number)
+        return State(vectors[0], vectors[1], vectors[2:], number + 1), loss
+
+    def many(self) -> AbstractContextManager[Any]:
+        """What to take many steps in, one after the other."""
+        return self._backend.steps(self._update)
 
 
 def make_step(
@@ -145,10 +171,7 @@ def make_step(
     seed: int = 0,
     compile: bool | None = None,
 ) -> Step:
-    """The function ``step(state, x, y, w) → (state, loss)`` for arrays of one library.
-
-    Pure from outside: use the state it returns, the one given may have been written over. The optimizer's
-    numbers for the step (learning rates that change, say) are worked out on the host; the rest may be compiled.
+    """The step of a training, for arrays of one library.
 
     Parameters
     ----------
@@ -159,14 +182,7 @@ def make_step(
     work = 6 * network.n_parameters  # floating-point operations per sample
     gradient = _gradient(network, loss, seed)
     update = backend.step(gradient, optimizer.rule, xp, compile=compile, work=work if apart else None)
-
-    def step(state: State, x: Array, y: Array, w: Array | None) -> tuple[State, Array]:
-        (params, buffers, *moments), loss = update(
-            (state.params, state.buffers, *state.moments), x, y, w, optimizer.constants(state.step), state.step
-        )
-        return State(params, buffers, tuple(moments), state.step + 1), loss
-
-    return step
+    return Step(update, optimizer, backend)
 
 
 @lru_cache(maxsize=64)  # the same function for the same description: compiled once, it is found again

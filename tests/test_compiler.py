@@ -1,0 +1,529 @@
+"""Recorded formulas must do what the formulas do: same numbers, same memory, nothing of the caller's written over."""
+
+import contextlib
+import gc
+import os
+import subprocess
+import sys
+import threading
+import weakref
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+import xpnn
+from xpnn import backends
+from xpnn.backends.generic import Backend
+from xpnn.compiler import Compiled, blas, lanes, rows
+from xpnn.compiler.record import CannotRecord, record
+from xpnn.training.step import first_state, make_step
+
+from .cases import ACTIVATIONS, OPTIMIZERS
+
+NUMPY = backends.get("numpy")
+xp = NUMPY.namespace()
+
+
+def both(function, state, *inputs, **options):
+    """What the function gives, recorded and run for the second time, and as it is; from equal copies of the state."""
+    compiled = Compiled(function, xp, **options)
+    copies = [tuple(None if a is None else a.copy() for a in state) for _ in range(3)]
+    compiled(copies[0], *inputs)  # another state first: nothing of it may be left
+    return compiled(copies[1], *inputs), function(xp, copies[2], *inputs), compiled
+
+
+def assert_same(ours, expected):
+    if isinstance(expected, tuple | list):
+        assert len(ours) == len(expected)
+        for a, b in zip(ours, expected, strict=True):
+            assert_same(a, b)
+    elif expected is None:
+        assert ours is None
+    else:
+        assert np.asarray(ours).dtype == np.asarray(expected).dtype
+        assert np.shape(ours) == np.shape(expected)
+        rtol = 2e-6 if np.asarray(ours).dtype == np.float32 else 1e-13
+        np.testing.assert_allclose(ours, expected, rtol=rtol, atol=rtol)
+
+
+# formulas
+
+
+def operators(xp, state, x, n):
+    (p,) = state
+    a = (1.5 - x) * p + x / 2.0 - (-x) + abs(x) ** 0.5 + (x * x + 1.0) ** -0.25 + 2.0**x
+    a = xp.where(a > 0, a, n * a) + xp.astype(x <= p, x.dtype) + xp.maximum(x, 0.25) - xp.minimum(0.5, p)
+    b = xp.exp(-xp.abs(a)) + xp.log1p(xp.exp(x)) + xp.tanh(a) + xp.sqrt(xp.abs(a)) + xp.sign(x)
+    b += p
+    b -= 0.5 * x
+    b *= n + 1
+    b /= 2**n
+    mask = ((x > 0) & (p > 0)) | ~(a == b)
+    return b, xp.astype(mask, xp.int32), n * 2 - 1, (x != p, x >= 0.0, x < p)
+
+
+def reductions(xp, state, x, n):
+    (p,) = state
+    a = x + p
+    return (
+        xp.sum(a), xp.sum(a, axis=0), xp.sum(a, axis=1), xp.sum(a, axis=-1, keepdims=True), xp.max(a, axis=1),
+        xp.max(a, axis=1, keepdims=True), xp.min(a), xp.max(a, axis=0, keepdims=True), xp.mean(a, axis=0),
+        xp.sum(xp.astype(a > 0, xp.int32), axis=0), xp.sum(a, axis=0, keepdims=True), xp.prod(a[:3, :2], axis=1),
+    )  # fmt: skip
+
+
+def views(xp, state, x, n):
+    (p,) = state
+    top, bottom = x[:3, ...], x[3:, ...]
+    flat = xp.reshape(p, (-1,))
+    matrix = xp.matrix_transpose(x) @ p
+    stacked = xp.concat([xp.reshape(matrix, (-1,)), flat, xp.sum(x, axis=0)])
+    return top + 1.0, xp.concat([bottom, top]), stacked, x.T @ x, x[:, None, :] * p[..., None, :], x.mT[0, :]
+
+
+def made(xp, state, x, n):
+    """Arrays that the function makes, written to or not."""
+    (p,) = state
+    total = xp.zeros((x.shape[1],), dtype=x.dtype)
+    for i in range(3):
+        total += x[i, :]
+    fixed = xp.arange(x.shape[1], dtype=x.dtype) * 2.0
+    return total, fixed + total, xp.ones_like(p) - p, xp.take(x, xp.asarray([2, 0]), axis=0), fixed
+
+
+def in_place_over_views(xp, state, x, n):
+    """A part of the state is written to through a view, and read through another."""
+    (p,) = state
+    row = p[0, :]
+    row += xp.sum(x, axis=0)
+    return p, p[0, :] * n, xp.sum(p)
+
+
+FORMULAS = [operators, reductions, views, made, in_place_over_views]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("block", [1 << 15, 8])
+@pytest.mark.parametrize("function", FORMULAS, ids=lambda f: f.__name__)
+def test_a_formula_recorded_equals_the_formula(function, block, dtype, rng):
+    x, p = (rng.normal(size=(7, 4)).astype(dtype) for _ in range(2))
+    kept = x.copy()
+    ours, expected, _ = both(function, (p,), x, 3, block=block)
+    assert_same(ours, expected)
+    np.testing.assert_array_equal(x, kept)
+
+
+@pytest.mark.parametrize("function", FORMULAS, ids=lambda f: f.__name__)
+def test_what_it_returned_is_not_written_over_by_the_next_call(function, rng):
+    p, first, second = (rng.normal(size=(7, 4)) for _ in range(3))
+    compiled = Compiled(function, xp)
+    ours = compiled((p.copy(),), first, 3)
+    expected = function(xp, (p.copy(),), first, 3)
+    compiled((p.copy(),), second, 3)
+    assert_same(ours, expected)
+
+
+def test_inputs_may_be_strided_and_change_their_shape_dtype_and_kind(rng):
+    p = rng.normal(size=(7, 4))
+    compiled = Compiled(reductions, xp)
+    for x in (
+        rng.normal(size=(7, 4)),
+        rng.normal(size=(14, 8))[::2, ::2],
+        np.asfortranarray(rng.normal(size=(7, 4))),
+        rng.normal(size=(1, 4)),
+        rng.normal(size=(7, 4)).astype(np.float32),
+    ):
+        assert_same(compiled((p,), x, 1), reductions(xp, (p,), x, 1))
+        assert_same(compiled((p,), x, 1.5), reductions(xp, (p,), x, 1.5))
+
+
+def test_a_state_that_is_another_array_is_taken_up(rng):
+    def double(xp, state, x):
+        (p,) = state
+        p += x
+        return p
+
+    compiled = Compiled(double, xp)
+    first, second, x = rng.normal(size=3), rng.normal(size=3), np.ones(3)
+    for p in (first, second, first, first):
+        expected = p + 1.0
+        assert compiled((p,), x) is p
+        np.testing.assert_array_equal(p, expected)
+
+
+def test_what_is_joined_is_made_where_it_is_wanted(rng):
+    """The weight gradients of a network: BLAS writes them into the flat gradient."""
+
+    def gradient(xp, state, x, dz):
+        g = xp.concat([xp.reshape(xp.matrix_transpose(x) @ dz, (-1,)), xp.sum(dz, axis=0)])
+        return xp.sum(g * g)
+
+    x, dz = rng.normal(size=(6, 3)), rng.normal(size=(6, 2))
+    ours, expected, compiled = both(gradient, (), x, dz)
+    assert_same(ours, expected)
+    (program,) = compiled.programs.values()
+    assert "concat" not in program.source
+
+
+def test_parts_that_are_needed_later_are_not_joined_in_place(rng):
+    def function(xp, state, x):
+        a, b = x + 1.0, x * 2.0
+        joined = xp.concat([a, b])
+        joined += 1.0
+        a *= 3.0
+        return joined, a, xp.concat([b, b])
+
+    ours, expected, _ = both(function, (), rng.normal(size=5))
+    assert_same(ours, expected)
+
+
+def test_memory_is_used_again():
+    """A chain of element-wise calls needs the memory of two arrays, however long it is."""
+
+    def chain(xp, state, x):
+        a = x
+        for _ in range(20):
+            a = xp.exp(a * 0.5) - 1.0
+        return xp.sum(a)
+
+    compiled = Compiled(chain, xp)
+    compiled((), np.zeros((100, 10)))
+    assert sum(array.nbytes for array in compiled._memory.values()) <= 2 * 100 * 10 * 8 + 64
+    assert_same(compiled((), np.full((100, 10), 0.1)), chain(xp, (), np.full((100, 10), 0.1)))
+
+
+def test_blocks_need_no_more_memory_for_more_rows():
+    def chain(xp, state, x):
+        (p,) = state
+        p += xp.exp(x * 0.5) - x
+        return p
+
+    sizes = []
+    for n in (1000, 100_000):
+        compiled = Compiled(chain, xp, block=100)
+        compiled((np.zeros(n),), np.ones(n))
+        sizes.append(sum(array.nbytes for array in compiled._memory.values()))
+    assert sizes[0] == sizes[1]
+
+
+def test_recording_computes_nothing_of_the_caller_s():
+    def function(xp, state, x):
+        (p,) = state
+        p += x
+        return xp.sum(p)
+
+    p = np.zeros(3)
+    record(function, xp, ((p,), np.ones(3)))
+    np.testing.assert_array_equal(p, 0)
+
+
+def test_the_memory_goes_when_the_function_does():
+    compiled = Compiled(operators, xp)
+    compiled((np.ones((7, 4)),), np.ones((7, 4)), 3)
+    gone = weakref.ref(compiled)
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        del compiled
+        assert gone() is None
+    finally:
+        if enabled:
+            gc.enable()
+
+
+# what cannot be recorded
+
+
+def looks(xp, state, x):
+    return x * 2.0 if float(xp.sum(x)) > 0 else x
+
+
+def branches(xp, state, x):
+    return x * 2.0 if xp.sum(x) > 0 else x
+
+
+def converts(xp, state, x):
+    return xp.asarray(np.asarray(x))
+
+
+@pytest.mark.parametrize("function", [looks, branches, converts])
+def test_a_function_that_looks_at_numbers_runs_as_it_is_and_says_so(function):
+    compiled = Compiled(function, xp)
+    with pytest.warns(
+        RuntimeWarning, match="a step cannot be recorded and runs call by call, which is slower .a decision that dep"
+    ):
+        np.testing.assert_array_equal(compiled((), np.ones(3)), function(xp, (), np.ones(3)))
+    np.testing.assert_array_equal(compiled((), -np.ones(3)), function(xp, (), -np.ones(3)))  # said once
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (lambda xp, state, x: xp.unique_counts(x), "gives a UniqueCountsResult"),
+        (lambda xp, state, x: x.sum, None),
+        (lambda xp, state, x: x + "a", None),
+        (lambda xp, state, x: object(), "a object among the arguments"),
+    ],
+)
+def test_other_things_that_cannot_be_recorded(function, reason):
+    with pytest.raises((CannotRecord, TypeError, AttributeError), match=reason):
+        record(function, xp, ((), np.ones(3)))
+
+
+def test_shapes_that_do_not_fit_raise_what_numpy_raises():
+    compiled = Compiled(lambda xp, state, x, y: x @ y, xp)
+    with pytest.raises(ValueError, match="matmul"):
+        compiled((), np.ones((2, 3)), np.ones((2, 3)))
+    compiled = Compiled(lambda xp, state, x, y: x + y, xp)
+    with pytest.raises(ValueError, match="broadcast"):
+        compiled((), np.ones((2, 3)), np.ones((2, 4)))
+
+
+# steps of training
+
+
+def steps(network, loss, optimizer, batches, *, compile=None, backend=NUMPY):
+    like = batches[0][0]
+    step = make_step(network, loss, optimizer, xp=xp, backend=backend, compile=compile)
+    state = first_state(network, optimizer, network.init(0, like=like), xp=xp)
+    losses = []
+    with backend.on(like), step.many():
+        for x, y, w in batches:
+            state, value = step(state, x, y, w)
+            losses.append(float(value))
+    return state, losses
+
+
+def ragged(rng, dtype, weighted, sizes=(6, 6, 3, 6, 1)):
+    return [
+        (
+            rng.normal(size=(n, 5)).astype(dtype),
+            np.eye(3, dtype=dtype)[rng.integers(0, 3, n)],
+            rng.uniform(0.5, 2.0, n).astype(dtype) if weighted else None,
+        )
+        for n in sizes
+    ]
+
+
+def assert_same_training(ours, expected, dtype):
+    rtol = 1e-4 if dtype == "float32" else 1e-12
+    np.testing.assert_allclose(ours[1], expected[1], rtol=rtol)
+    for a, b in zip((ours[0].params, *ours[0].moments), (expected[0].params, *expected[0].moments), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("hidden", ACTIVATIONS)
+def test_steps_of_every_activation_on_batches_of_changing_size(hidden, reduction, weighted, dtype, rng):
+    network = xpnn.mlp([5, 6, 4, 3], hidden=hidden, output="softmax")
+    loss, batches = xpnn.CategoricalCrossentropy(reduction), ragged(rng, dtype, weighted)
+    ours, expected = (steps(network, loss, xpnn.Adam(), batches, compile=c) for c in (None, False))
+    assert_same_training(ours, expected, dtype)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(("output", "loss"), [("sigmoid", "binary_crossentropy"), ("linear", "mse"), ("tanh", "mse")])
+def test_steps_of_every_optimizer_and_of_other_losses(optimizer, output, loss, dtype, rng):
+    network = xpnn.mlp([5, 6, 3], hidden="tanh", output=output)
+    batches = ragged(rng, dtype, weighted=False)
+    loss = xpnn.losses.get(loss)
+    ours, expected = (steps(network, loss, OPTIMIZERS[optimizer], batches, compile=c) for c in (None, False))
+    assert_same_training(ours, expected, dtype)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_a_batch_shared_out_among_threads_gives_the_same(count, weighted, reduction, dtype, rng, monkeypatch):
+    monkeypatch.setattr(lanes, "ALONE", 0)
+    monkeypatch.setattr(lanes, "ENOUGH", 1)
+    monkeypatch.setattr(blas, "threads", lambda: count)
+    network, loss = xpnn.mlp([5, 40, 3], hidden="relu", output="softmax"), xpnn.CategoricalCrossentropy(reduction)
+    batches = ragged(rng, dtype, weighted, sizes=(128, 128, 101, 128, 40))  # the last is too small to share
+    called = []
+    on_threads = lanes._on_threads
+    monkeypatch.setattr(lanes, "_on_threads", lambda f, n: called.append(n) or on_threads(f, n))
+    ours = steps(network, loss, xpnn.Adam(), batches)
+    assert called == [count] * 8
+    assert_same_training(ours, steps(network, loss, xpnn.Adam(), batches, compile=False), dtype)
+
+
+@dataclass(frozen=True)
+class Centre(xpnn.Layer):
+    """A layer in which the samples meet."""
+
+    def parameter_shapes(self, input_shape):
+        return {}
+
+    def output_shape(self, input_shape):
+        return input_shape
+
+    def init(self, input_shape, rng):
+        return {}
+
+    def forward(self, params, x, ctx):
+        return x - ctx.xp.mean(x, axis=0), None
+
+    def backward(self, params, cache, dy, ctx, *, input_gradient=True):
+        return dy - ctx.xp.mean(dy, axis=0), {}
+
+
+def test_samples_that_meet_in_a_layer_are_not_shared_out(rng, monkeypatch):
+    monkeypatch.setattr(lanes, "ALONE", 0)
+    monkeypatch.setattr(lanes, "ENOUGH", 1)
+    monkeypatch.setattr(blas, "threads", lambda: 2)
+    network = xpnn.Sequential(xpnn.Dense(4, "tanh"), Centre(), xpnn.Dense(3, "softmax"), input_shape=(5,))
+    loss, batches = xpnn.CategoricalCrossentropy(), ragged(rng, "float64", False, sizes=(128, 128))
+    ours, expected = (steps(network, loss, xpnn.SGD(0.1), batches, compile=c) for c in (None, False))
+    assert_same_training(ours, expected, "float64")
+
+
+def test_an_error_on_another_thread_is_raised_here_once_all_are_done():
+    done = threading.Event()
+
+    def function(k):
+        if k == 1:
+            done.wait(5)
+            raise MemoryError("no more")
+        done.set()
+
+    with pytest.raises(MemoryError, match="no more"):
+        lanes._on_threads(function, 2)
+
+
+FORK = """
+import os
+from xpnn.compiler import lanes
+assert lanes._on_threads(lambda k: k, 2) == [0, 1]
+child = os.fork()
+if not child:  # it has none of its parent's threads
+    os._exit(0 if lanes._on_threads(lambda k: k, 2) == [0, 1] else 1)
+print(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_the_threads_work_in_a_child_process_too():
+    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.strip() == "0"
+
+
+def test_products_use_one_thread_inside_and_as_many_as_before_outside():
+    before = [each.num_threads for each in blas._libraries()]
+    with blas.one_thread:
+        assert all(each.num_threads == 1 for each in blas._libraries())
+        with blas.one_thread:
+            assert blas.threads() == min(before, default=1)
+        assert all(each.num_threads == 1 for each in blas._libraries())
+    assert [each.num_threads for each in blas._libraries()] == before
+    with contextlib.suppress(KeyError), blas.one_thread:
+        raise KeyError
+    assert [each.num_threads for each in blas._libraries()] == before
+
+
+# predictions
+
+
+@pytest.mark.parametrize("n", [1, 2, 16, 17, 300, 1023, 1024, 1025, 3000])
+def test_predictions_of_few_and_many_rows(n, dtype, rng):
+    network = xpnn.mlp([5, 7, 3], hidden="elu", output="softmax")
+    model = xpnn.Model(network, network.init(0, like=np.zeros(1, dtype)), "categorical_crossentropy")
+    X = rng.normal(size=(n, 5)).astype(dtype)
+    first, again = model.predict(X), model.predict(X[::-1])
+    expected = network.forward(model.params, X)
+    assert first.dtype == dtype
+    np.testing.assert_allclose(first, expected, rtol=1e-5 if dtype == "float32" else 1e-12)
+    np.testing.assert_allclose(again, expected[::-1], rtol=1e-5 if dtype == "float32" else 1e-12)
+
+
+def test_predictions_by_several_threads_at_once(rng):
+    network = xpnn.mlp([5, 7, 3], hidden="tanh", output="softmax")
+    model = xpnn.Model(network, network.init(0), "categorical_crossentropy")
+    data = [rng.normal(size=(n, 5)) for n in (3, 3, 2000, 2000)]
+    wrong = []
+
+    def predict(X):
+        expected = network.forward(model.params, X)
+        for _ in range(200 if len(X) < 100 else 20):
+            if not np.allclose(model.predict(X), expected, rtol=1e-12):
+                wrong.append(len(X))
+
+    threads = [threading.Thread(target=predict, args=(X,)) for X in data]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_rows_are_not_cut_where_a_layer_needs_them_together(rng):
+    network = xpnn.Sequential(xpnn.Dense(4, "tanh"), Centre(), input_shape=(5,))
+    model = xpnn.Model(network, network.init(0), "mse")
+    X = rng.normal(size=(rows.CHUNK + 5, 5))
+    np.testing.assert_allclose(model.predict(X), network.forward(model.params, X), rtol=1e-12, atol=1e-12)
+
+
+# other libraries' ways
+
+
+def test_torch_tensors_on_the_cpu_are_trained_where_they_lie(rng):
+    torch = pytest.importorskip("torch")
+    backend = backends.get("torch")
+    network, optimizer = xpnn.mlp([5, 4, 3], output="softmax"), xpnn.Adam()
+    x, y = torch.asarray(rng.normal(size=(8, 5))), torch.asarray(rng.integers(0, 3, 8))
+    step = make_step(network, xpnn.CategoricalCrossentropy(), optimizer, xp=backend.namespace(), backend=backend)
+    before = first_state(network, optimizer, network.init(0, like=x), xp=backend.namespace())
+    after, loss = step(before, x, y, None)
+    assert after.params is before.params
+    assert isinstance(loss, torch.Tensor)
+    again, _ = step(after, x, y, None)
+    assert again.params is before.params
+    with backend.steps(step._update):
+        assert all(each.num_threads == 1 for each in blas._libraries())
+
+
+def test_torch_compile_that_fails_is_said_and_the_step_runs(rng, monkeypatch):
+    torch = pytest.importorskip("torch")
+
+    def compile(function):
+        def fail(*arguments):
+            raise RuntimeError("no compiler\nat all")
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", compile)
+    X, y = torch.asarray(rng.normal(size=(8, 5))), torch.asarray(rng.integers(0, 3, 8))
+    network = xpnn.mlp([5, 4, 3], output="softmax")
+    with pytest.warns(
+        RuntimeWarning, match="torch.compile failed, so the step runs eagerly.*: RuntimeError: no comp"
+    ):
+        model = xpnn.fit(network, X, y, optimizer="adam", epochs=5, compile=True)
+    expected = xpnn.fit(network, X, y, optimizer="adam", epochs=5, compile=False)
+    torch.testing.assert_close(model.params, expected.params)
+
+
+def test_a_step_of_jax_is_compiled_once_for_one_network(rng):
+    pytest.importorskip("jax")
+    backend = backends.get("jax")
+
+    def update(seed):
+        return make_step(
+            xpnn.mlp([5, 4, 3]), xpnn.MeanSquaredError(), xpnn.SGD(0.1 * (1 + seed)), xp=backend.namespace(),
+            backend=backend, seed=seed,
+        )._update  # fmt: skip
+
+    assert update(0) is update(0)
+    assert update(0) is not update(1)
+    for seed in range(20):
+        update(seed)
+    assert len(backend._steps) <= 16
+
+
+def test_the_generic_backend_runs_steps_as_they_are(rng):
+    batches = ragged(rng, "float64", False)
+    network, loss = xpnn.mlp([5, 4, 3], output="softmax"), xpnn.CategoricalCrossentropy()
+    ours = steps(network, loss, xpnn.SGD(0.1), batches, backend=Backend("generic"))
+    assert_same_training(ours, steps(network, loss, xpnn.SGD(0.1), batches), "float64")
