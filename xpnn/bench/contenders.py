@@ -66,7 +66,7 @@ def modes(library: str, *, predict: bool) -> tuple[str, ...]:
 
 
 def find(names: Iterable[str], *, predict: bool = False) -> tuple[list[Contender], list[str]]:
-    """xpnn on every kind of device of the libraries named, and a line for each name that cannot be used.
+    """Contenders: xpnn on every kind of device of the libraries named, and a line for each name that cannot be used.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def devices_of(library: str) -> list[str]:
 
 
 def of_xpnn(library: str, device: str, mode: str) -> Contender:
-    """xpnn on the arrays of a library."""
+    """The steps of xpnn on the arrays of a library."""
     return Contender("xpnn", library, library, device, mode, functools.partial(_prepare, library, device))
 
 

@@ -74,7 +74,8 @@ def _gpus_of_cupy() -> list[dict[str, Any]]:
     driver = runtime.driverGetVersion()
     every = (runtime.getDeviceProperties(i) for i in range(runtime.getDeviceCount()))
     return [
-        {"name": each["name"].decode(), "memory_bytes": each["totalGlobalMem"], "cuda_driver": driver} for each in every
+        {"name": each["name"].decode(), "memory_bytes": each["totalGlobalMem"], "cuda_driver": driver}
+        for each in every
     ]
 
 

@@ -38,7 +38,7 @@ def find(names: Iterable[str], *, predict: bool = False) -> tuple[list[Contender
         Whether they are to predict.
     """
     found, problems = [], []
-    for name in dict.fromkeys(each for name in names for each in (_installed() if name == "all" else [name])):
+    for name in dict.fromkeys(each for given in names for each in (_installed() if given == "all" else [given])):
         try:
             found += _contenders(name, predict)
         except XpnnError as error:
@@ -80,7 +80,9 @@ def _torch(device: str, predict: bool) -> list[Contender]:
             *((f"step compiled {mode}", COMPILED, _torch_step_compiled, mode) for mode in ("default", *graphs)),
         ]
     return [
-        Contender("torch", variant.removesuffix(" default"), "torch", device, how, functools.partial(make, device, mode))
+        Contender(
+            "torch", variant.removesuffix(" default"), "torch", device, how, functools.partial(make, device, mode)
+        )
         for variant, how, make, mode in ways
     ]
 
@@ -99,7 +101,9 @@ def _torch_step_compiled(device: str, mode: str, workload: Workload) -> Run:
 
     model, x, y = _torch_objects(device, workload)
     optimizer = _torch_optimizer(model, workload, fused=False)  # the compiler fuses it
-    return _torch_run(_torch_compiled(_torch_step(model, optimizer, x, y), mode), device, begin=_graph_step(torch, mode))
+    return _torch_run(
+        _torch_compiled(_torch_step(model, optimizer, x, y), mode), device, begin=_graph_step(torch, mode)
+    )
 
 
 def _torch_predicting(device: str, mode: str | None, workload: Workload) -> Run:
@@ -194,7 +198,9 @@ def _jax(device: str, predict: bool) -> list[Contender]:
         ways = [("own optimizer", functools.partial(_jax_training, _jax_own_optimizer))]
         if importlib.util.find_spec("optax"):
             ways.append(("optax", functools.partial(_jax_training, _jax_optax)))
-    return [Contender("jax", variant, "jax", device, COMPILED, functools.partial(make, device)) for variant, make in ways]
+    return [
+        Contender("jax", variant, "jax", device, COMPILED, functools.partial(make, device)) for variant, make in ways
+    ]
 
 
 def _jax_training(make_optimizer: Callable[[Workload], Any], device: str, workload: Workload) -> Run:
@@ -366,7 +372,9 @@ def _sklearn_model(workload: Workload) -> Any:
     else:
         raise _no_such_optimizer("scikit-learn", workload)
     if not workload.predict and workload.batch < classes:
-        raise InputError(f"scikit-learn finds its classes in the labels: a batch of {classes} or more has all of them.")
+        raise InputError(
+            f"scikit-learn finds its classes in the labels: a batch of {classes} or more has all of them."
+        )
     model = MLPClassifier(
         workload.sizes[1:-1],
         solver=workload.optimizer,

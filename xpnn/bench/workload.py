@@ -92,7 +92,9 @@ class Workload:
     def with_width(self, width: int) -> Workload:
         """The same with that many nodes in each hidden layer."""
         if len(self.sizes) < 3:
-            raise InputError("a network without a hidden layer has no width to change: give it one, as in 784,512,10.")
+            raise InputError(
+                "a network without a hidden layer has no width to change: give it one, as in 784,512,10."
+            )
         return replace(self, sizes=(self.sizes[0], *[width] * (len(self.sizes) - 2), self.sizes[-1]))
 
     @cached_property
@@ -152,4 +154,4 @@ class Workload:
 
 
 def _is_count(number: object) -> bool:
-    return isinstance(number, Integral) and not isinstance(number, bool) and number >= 1
+    return isinstance(number, Integral) and not isinstance(number, bool) and int(number) >= 1
