@@ -13,7 +13,7 @@ from xpnn.bench import peers as _peers
 from xpnn.bench.contenders import Contender
 from xpnn.bench.report import document, table
 from xpnn.bench.rows import Result, Row, run
-from xpnn.bench.sweep import Sweep, sweep
+from xpnn.bench.sweeps import Sweep, sweep
 from xpnn.bench.workload import Workload
 
 __all__ = ["Contender", "Result", "Row", "Sweep", "Workload", "document", "find", "run", "sweep", "table"]

@@ -15,6 +15,7 @@ from xpnn.bench.contenders import Run
 K = TypeVar("K", bound=Hashable)
 
 _TURN = 0.05  # seconds: long against the clock and a cold cache, short against the machine's moods
+_MOST = 1 << 20  # steps per turn
 _LEAST = 3  # turns: fewer have no spread
 
 
@@ -27,7 +28,7 @@ class Timing:
     median, low, high : float
         Seconds; low and high are the 10th and the 90th percentile.
     turns, steps : int
-        How many turns there were, of how many steps each.
+        How many turns there were, and steps in all of them.
     """
 
     median: float
@@ -49,27 +50,38 @@ class Measured(Generic[K]):
 @dataclass
 class _Entrant:
     run: Run
-    steps: int = 1
-    seconds: list[float] = field(default_factory=list)  # per turn
-
-    @property
-    def spent(self) -> float:
-        return sum(self.seconds)
+    steps: int = 1  # per turn
+    spent: float = 0.0  # seconds
+    done: int = 0  # steps
+    per_step: list[float] = field(default_factory=list)  # seconds, by turn
 
     def time(self, clock: Callable[[], float]) -> float:
         start = clock()
         self.run(self.steps)
         return clock() - start
 
-    def take_turn(self, clock: Callable[[], float]) -> None:
+    def calibrate(self, turn: float, clock: Callable[[], float]) -> None:
+        while (took := min(self.time(clock), self.time(clock))) < turn / 2 and self.steps < _MOST:
+            self.steps *= 2
+        self.fit_to(turn, took)
+
+    def take_turn(self, turn: float, clock: Callable[[], float]) -> None:
         if self.steps > 1:
             self.run(1)  # wakes its threads, fills the caches; a single step is long enough to do without
-        self.seconds.append(self.time(clock))
+        took = self.time(clock)
+        self.spent += took
+        self.done += self.steps
+        self.per_step.append(took / self.steps)
+        if not turn / 2 < took < 2 * turn:  # the machine's mood has changed
+            self.fit_to(turn, took)
+
+    def fit_to(self, turn: float, took: float) -> None:
+        """As many steps per turn as fill it, 1 at least, if these took that long."""
+        self.steps = min(max(1, round(self.steps * turn / took)), _MOST) if took else self.steps
 
     def timing(self) -> Timing:
-        per_step = np.asarray(self.seconds) / self.steps
-        low, median, high = np.percentile(per_step, [10, 50, 90]).tolist()
-        return Timing(median, low, high, len(per_step), self.steps)
+        low, median, high = np.percentile(self.per_step, [10, 50, 90]).tolist()
+        return Timing(median, low, high, len(self.per_step), self.done)
 
 
 def in_turns(
@@ -84,7 +96,7 @@ def in_turns(
     seconds : float
         For each. One whose step is longer than a turn sits out turns to make up for it.
     turn : float
-        Seconds.
+        Seconds; less where that leaves too few turns.
     clock : callable
         Gives seconds.
 
@@ -93,32 +105,32 @@ def in_turns(
     Measured
         One that raises is left out from there on, with the error in a line. After Ctrl-C: what there is so far.
     """
+    turn = min(turn, seconds / _LEAST)
     entrants: dict[K, _Entrant] = {}
     problems: dict[K, str] = {}
     interrupted = False
 
-    def attempt(key: K, action: Callable[[], None]) -> None:
+    def attempt(key: K, action: Callable[[float, Callable[[], float]], None]) -> None:
         try:
-            action()
+            action(turn, clock)
         except Exception as error:  # whatever a library raises is that row's result
             problems[key] = problem(error)
-            entrants.pop(key)
+            del entrants[key]
 
     try:
         for key, run in runs.items():
-            entrants[key] = entrant = _Entrant(run)
-            attempt(key, lambda entrant=entrant: _calibrate(entrant, turn, clock))  # type: ignore[misc]
+            entrants[key] = _Entrant(run)
+            attempt(key, entrants[key].calibrate)
         count = 0
-        while pending := [k for k, e in entrants.items() if e.spent < seconds or len(e.seconds) < _LEAST]:
+        while pending := [k for k, e in entrants.items() if e.spent < seconds or len(e.per_step) < _LEAST]:
             first = count % len(pending)
             for key in pending[first:] + pending[:first]:  # nobody always follows the same one
-                entrant = entrants[key]
-                if entrant.spent <= count * turn or count * turn > seconds:
-                    attempt(key, lambda entrant=entrant: entrant.take_turn(clock))  # type: ignore[misc]
+                if entrants[key].spent <= count * turn or count * turn > seconds:
+                    attempt(key, entrants[key].take_turn)
             count += 1
     except KeyboardInterrupt:
         interrupted = True
-    return Measured({k: e.timing() for k, e in entrants.items() if e.seconds}, problems, interrupted)
+    return Measured({k: e.timing() for k, e in entrants.items() if e.per_step}, problems, interrupted)
 
 
 def problem(error: Exception) -> str:
@@ -128,10 +140,3 @@ def problem(error: Exception) -> str:
     if isinstance(error, MemoryError) or any(sign in line.lower() for sign in signs):
         return f"out of memory ({line})"
     return line
-
-
-def _calibrate(entrant: _Entrant, turn: float, clock: Callable[[], float]) -> None:
-    """As many steps per turn as fill it, 1 at least."""
-    while (took := min(entrant.time(clock), entrant.time(clock))) < turn / 2 and entrant.steps < 1 << 20:
-        entrant.steps *= 2
-    entrant.steps = max(1, round(entrant.steps * turn / took)) if took else entrant.steps

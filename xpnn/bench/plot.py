@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from xpnn.bench.rows import Result
-from xpnn.bench.sweep import Curve, Sweep, crossings
+from xpnn.bench.sweeps import Curve, Sweep, crossings
 from xpnn.bench.workload import Workload
 from xpnn.errors import BackendError, InputError
 

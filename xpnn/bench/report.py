@@ -12,7 +12,7 @@ import xpnn
 from xpnn import text
 from xpnn.bench import machine
 from xpnn.bench.rows import Result, Row
-from xpnn.bench.sweep import Curve, Sweep, sentences
+from xpnn.bench.sweeps import Curve, Sweep, sentences
 
 _HEADER = ("program", "device", "mode", "ms/step", "10-90 %", "samples/s", "GFLOP/s", "products alone", "× first")
 

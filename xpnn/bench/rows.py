@@ -68,7 +68,7 @@ class Row:
             "ms_10th_percentile": 1e3 * self.timing.low,
             "ms_90th_percentile": 1e3 * self.timing.high,
             "turns": self.timing.turns,
-            "steps_per_turn": self.timing.steps,
+            "steps": self.timing.steps,
             "samples_per_second": self.samples_per_second,
             "gflops": self.gflops,
             "ms_products_alone": 1e3 * self.products.median if self.products else None,

@@ -115,7 +115,7 @@ class Workload:
     def data(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """X, (batch, d), and integer labels, (batch,), on the host: the same at every call."""
         rng = np.random.default_rng(0)
-        x = rng.standard_normal((self.batch, self.sizes[0]), dtype=np.dtype(self.dtype).type)
+        x = rng.standard_normal((self.batch, self.sizes[0]), dtype=np.float32).astype(self.dtype, copy=False)
         y = rng.integers(0, self.sizes[-1], self.batch)
         seen = min(self.sizes[-1], self.batch)
         y[:seen] = np.arange(seen)  # scikit-learn takes the classes from the labels: each occurs

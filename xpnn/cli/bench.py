@@ -39,7 +39,7 @@ def bench(options: Options) -> int:
     _prepare_jax(options.dtype)
     from xpnn import bench
     from xpnn.bench import report
-    from xpnn.bench.sweep import workloads
+    from xpnn.bench.sweeps import workloads
 
     workload = bench.Workload(
         tuple(options.network), options.batch, options.dtype, options.optimizer, predict=options.predict
@@ -64,13 +64,14 @@ def bench(options: Options) -> int:
         for line in report.problems(result.rows):
             _note(where + line)
     interrupted = results[-1].interrupted
-    if any(result.timed for result in results):
+    timed = any(result.timed for result in results)
+    if timed:
         say(printed)
         _write(options, results, sweep)
     elif not interrupted:
         raise BackendError("nothing could be timed.")
     if interrupted:
-        _note("interrupted; what is above is all that was timed")
+        _note(f"interrupted; {'what is above is all that' if timed else 'nothing'} was timed")
     return 130 if interrupted else 0
 
 
