@@ -187,17 +187,20 @@ def test_a_peer_without_the_optimizer_says_so(peer, monkeypatch):
             peers.find([peer])[0][1].prepare(SMALL)
 
 
-@pytest.mark.parametrize(
-    ("workload", "message"),
-    [
-        (Workload((5, 4, 2)), "one sigmoid output for two classes"),
-        (Workload((5, 4, 9), batch=8), "a batch of 9 or more has all of them"),
-    ],
-)
-def test_what_scikit_learn_cannot_do_is_said(workload, message):
+def test_scikit_learn_needs_every_class_in_the_batch():
     pytest.importorskip("sklearn")
-    with pytest.raises(InputError, match=message):
-        peers.find(["sklearn"])[0][0].prepare(workload)
+    with pytest.raises(InputError, match="a batch of 9 or more has all of them"):
+        peers.find(["sklearn"])[0][0].prepare(Workload((5, 4, 9), batch=8))
+
+
+def test_scikit_learns_one_output_for_two_classes_is_the_same_network():
+    pytest.importorskip("sklearn")
+    workload = Workload((5, 4, 2), batch=8)
+    loss = peers.find(["sklearn"])[0][0].prepare(workload)(1)
+    assert loss == pytest.approx(float(reference(workload, 1)), rel=2e-5)
+    workload = dataclasses.replace(workload, predict=True)
+    prediction = peers.find(["sklearn"], predict=True)[0][0].prepare(workload)(1)
+    np.testing.assert_allclose(prediction, reference(workload, 1), rtol=1e-4)
 
 
 def test_scikit_learn_does_not_keep_ctrl_c_for_itself(monkeypatch):

@@ -358,12 +358,14 @@ def _sklearn_predicting(workload: Workload) -> Run:
 
 
 def _sklearn_model(workload: Workload) -> Any:
-    """A classifier with the workload's parameters, everything optional off."""
+    """A classifier with the workload's parameters, everything optional off.
+
+    Of two classes it makes one sigmoid output: the same predictions and the same loss from the same parameters, with
+    a little less to do, though a step changes them otherwise.
+    """
     from sklearn.neural_network import MLPClassifier
 
     rule, classes = workload.rule, workload.sizes[-1]
-    if classes == 2:
-        raise InputError("scikit-learn has one sigmoid output for two classes, another network: use three or more.")
     options: dict[str, Any] = {"learning_rate_init": getattr(rule, "learning_rate", math.nan)}
     if isinstance(rule, Adam):
         options |= {"beta_1": rule.beta_1, "beta_2": rule.beta_2, "epsilon": rule.epsilon}
@@ -392,9 +394,16 @@ def _sklearn_model(workload: Workload) -> Any:
     each = np.arange(classes)
     model.partial_fit(np.zeros((classes, workload.sizes[0]), workload.dtype), each, classes=each)
     model.set_params(batch_size=workload.batch)
-    for W, b, (first_W, first_b) in zip(model.coefs_, model.intercepts_, workload.parameters(), strict=True):
-        W[...], b[...] = first_W, first_b
+    *hidden, (W, b) = workload.parameters()
+    if classes == 2:  # its one sigmoid output is the softmax of two whose logits differ by as much
+        W, b = W[:, 1:] - W[:, :1], b[1:] - b[:1]
+    for own, first in zip([*model.coefs_, *model.intercepts_], _weights_then_biases([*hidden, (W, b)]), strict=True):
+        own[...] = first
     return model
+
+
+def _weights_then_biases(layers: list[tuple[Any, Any]]) -> list[Any]:
+    return [W for W, _ in layers] + [b for _, b in layers]
 
 
 def _no_such_optimizer(peer: str, workload: Workload) -> InputError:
