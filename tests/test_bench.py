@@ -153,7 +153,7 @@ def test_a_workload_that_cannot_be_is_refused(change, message):
 
 def test_unknown_names_are_a_line_each_and_the_others_stay():
     every, problems = bench.find(["numpy", "nunpy"], ["skleam"])
-    assert [c.label for c in every] == ["xpnn, numpy on cpu"]
+    assert [c.label for c in every] == ["xpnn (numpy) on cpu"]
     assert problems[0].startswith("unknown backend 'nunpy'. Did you mean 'numpy'?")
     assert problems[1].startswith("unknown peer 'skleam'. Did you mean 'sklearn'?")
 
@@ -360,10 +360,10 @@ def test_the_table_has_its_columns_and_a_line_per_row():
     assert re.split(r"\s{2,}", header) == [
         *["program", "device", "mode", "ms/step", "10-90 %", "samples/s", "GFLOP/s", "products alone", "× first"]
     ]
-    assert re.split(r"\s{2,}", first)[:7] == ["xpnn, numpy", "cpu", "eager", "2", "1-4", "6,000", "0.00334"]
+    assert re.split(r"\s{2,}", first)[:7] == ["xpnn (numpy)", "cpu", "eager", "2", "1-4", "6,000", "0.00334"]
     assert re.split(r"\s{2,}", first)[7:] == ["25%", "1.00"]
     assert re.split(r"\s{2,}", second)[7:] == ["-", "1.50"]
-    assert report.problems([FAILED]) == ["xpnn, torch on cpu: out of memory (MemoryError)"]
+    assert report.problems([FAILED]) == ["xpnn (torch) on cpu: out of memory (MemoryError)"]
 
 
 def test_the_json_has_workload_rows_machine_and_settings():
@@ -420,7 +420,7 @@ def test_a_run_times_every_contender_with_the_products_beside_it():
     (only,) = result.timed
     assert only.contender == every[0]
     assert only.products
-    assert lines[:2] == ["preparing xpnn, numpy on cpu", "preparing products, numpy on cpu"]
+    assert lines[:2] == ["preparing xpnn (numpy) on cpu", "preparing products (numpy) on cpu"]
 
 
 def test_a_contender_that_cannot_be_prepared_leaves_the_others():
@@ -497,9 +497,9 @@ def test_the_table_of_a_sweep_has_a_column_per_contender_and_dashes():
 def test_a_sweep_goes_through_batches_or_widths_and_goes_on_past_what_does_not_fit():
     swept = bench.sweep("batch", SMALL, [fake("a")], seconds=0.001, values=[1, 8, 10**12])
     assert list(swept.results) == [1, 8, 10**12]
-    assert list(swept.curves["xpnn, a on cpu"]) == [1, 8]
+    assert list(swept.curves["xpnn (a) on cpu"]) == [1, 8]
     assert not swept.interrupted
-    assert swept.to_json()["leads"] == [{"fastest": "xpnn, a on cpu", "from": 1, "to": 8}]
+    assert swept.to_json()["leads"] == [{"fastest": "xpnn (a) on cpu", "from": 1, "to": 8}]
     widths = sweeps.workloads("width", SMALL)
     assert list(widths) == list(sweeps.VALUES["width"])
     assert widths[16].sizes == (5, 16, 16, 3)

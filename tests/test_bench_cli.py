@@ -32,7 +32,7 @@ def test_it_prints_the_table(run):
     code, out, err = run()
     assert (code, err) == (0, "")
     assert out.startswith("4-6-3, batch 8, float32, training with adam\n\nprogram ")
-    assert re.search(r"^xpnn, numpy +cpu +eager +[\d.]+ +[\d.]+-[\d.]+ .* 1.00$", out, re.MULTILINE)
+    assert re.search(r"^xpnn \(numpy\) +cpu +eager +[\d.]+ +[\d.]+-[\d.]+ .* 1.00$", out, re.MULTILINE)
 
 
 def test_every_library_and_peer_here_has_its_row(run):
@@ -41,7 +41,7 @@ def test_every_library_and_peer_here_has_its_row(run):
     assert "Traceback" not in err
     for name in ("torch", "jax"):
         if name in sys.modules:
-            assert f"xpnn, {name} " in out
+            assert f"xpnn ({name}) " in out
     assert "sklearn" in out + err  # a row, or the line that it is not installed
 
 
@@ -67,7 +67,7 @@ def test_a_sweep_has_a_line_per_batch_and_says_who_is_fastest(run, tmp_path):
     code, out, _ = run("--sweep", "batch", "--json", tmp_path / "s.json")
     assert code == 0
     assert re.findall(r"^ *(\d+) ", out, re.MULTILINE) == ["1", "4", "16", "64", "256", "1024", "4096", "16384"]
-    assert out.endswith("xpnn, numpy on cpu is fastest from batch 1 to 16384.\n")
+    assert out.endswith("xpnn (numpy) on cpu is fastest from batch 1 to 16384.\n")
     document = json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))
     assert document["sweep"]["over"] == "batch"
     assert len(document["results"]) == 8
@@ -76,7 +76,7 @@ def test_a_sweep_has_a_line_per_batch_and_says_who_is_fastest(run, tmp_path):
 def test_an_unknown_one_among_several_is_a_line_and_the_others_run(run):
     code, out, err = run("--backends", "nunpy,numpy", "--compare", "tensorflow")
     assert code == 0
-    assert "xpnn, numpy" in out
+    assert "xpnn (numpy)" in out
     lines = err.splitlines()
     assert lines[0].startswith("xpnn: unknown backend 'nunpy'. Did you mean 'numpy'? Valid: ")
     assert lines[1].startswith("xpnn: unknown peer 'tensorflow'. ")
@@ -85,7 +85,7 @@ def test_an_unknown_one_among_several_is_a_line_and_the_others_run(run):
 def test_a_batch_that_does_not_fit_is_a_line(run):
     code, out, err = run("--batch", 10**14)
     assert (code, out) == (2, "")
-    assert "xpnn, numpy on cpu: out of memory" in err
+    assert "xpnn (numpy) on cpu: out of memory" in err
     assert err.endswith("xpnn: nothing could be timed.\n")
 
 
@@ -133,7 +133,7 @@ def test_ctrl_c_prints_what_was_measured_so_far(run, monkeypatch, tmp_path):
     monkeypatch.setattr(contenders, "of_xpnn", lambda *_: dataclasses.replace(own, prepare=prepare))
     code, out, err = run("--seconds", 30, "--json", tmp_path / "b.json")
     assert code == 130
-    assert "xpnn, numpy" in out
+    assert "xpnn (numpy)" in out
     assert err == "xpnn: interrupted; what is above is all that was timed\n"
     assert json.loads((tmp_path / "b.json").read_text())["results"][0]["interrupted"] is True
 

@@ -52,7 +52,7 @@ class Contender:
     @property
     def name(self) -> str:
         """Program and variant, for people."""
-        return f"{self.program}, {self.variant}" if self.variant else self.program
+        return f"{self.program} ({self.variant})" if self.variant else self.program
 
     @property
     def label(self) -> str:

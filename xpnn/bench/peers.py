@@ -89,10 +89,12 @@ def _torch(device: str, predict: bool) -> list[Contender]:
 
 def _torch_training(device: str, mode: str | None, workload: Workload) -> Run:
     """The loop of PyTorch's tutorials, with the fused optimizer; with a mode, the model compiled."""
+    import torch
+
     model, x, y = _torch_objects(device, workload)
     optimizer = _torch_optimizer(model, workload, fused=True)
     step = _torch_step(_torch_compiled(model, mode), optimizer, x, y)
-    return _torch_run(step, device)
+    return _torch_run(step, device, begin=_graph_step(torch, mode))
 
 
 def _torch_step_compiled(device: str, mode: str, workload: Workload) -> Run:
