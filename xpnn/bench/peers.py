@@ -89,23 +89,17 @@ def _torch(device: str, predict: bool) -> list[Contender]:
 
 def _torch_training(device: str, mode: str | None, workload: Workload) -> Run:
     """The loop of PyTorch's tutorials, with the fused optimizer; with a mode, the model compiled."""
-    import torch
-
     model, x, y = _torch_objects(device, workload)
     optimizer = _torch_optimizer(model, workload, fused=True)
     step = _torch_step(_torch_compiled(model, mode), optimizer, x, y)
-    return _torch_run(step, device, begin=_graph_step(torch, mode))
+    return _torch_run(step, device, mode)
 
 
 def _torch_step_compiled(device: str, mode: str, workload: Workload) -> Run:
     """Forward pass, loss, backward pass and optimizer under one ``torch.compile``."""
-    import torch
-
     model, x, y = _torch_objects(device, workload)
     optimizer = _torch_optimizer(model, workload, fused=False)  # the compiler fuses it
-    return _torch_run(
-        _torch_compiled(_torch_step(model, optimizer, x, y), mode), device, begin=_graph_step(torch, mode)
-    )
+    return _torch_run(_torch_compiled(_torch_step(model, optimizer, x, y), mode), device, mode)
 
 
 def _torch_predicting(device: str, mode: str | None, workload: Workload) -> Run:
@@ -119,7 +113,7 @@ def _torch_predicting(device: str, mode: str | None, workload: Workload) -> Run:
         with torch.inference_mode():
             return model(x)
 
-    return _torch_run(predict, device, begin=_graph_step(torch, mode))
+    return _torch_run(predict, device, mode)
 
 
 def _torch_objects(device: str, workload: Workload) -> tuple[Any, Any, Any]:
@@ -170,13 +164,11 @@ def _torch_compiled(function: Any, mode: str | None) -> Any:
     return torch.compile(function, mode=mode, dynamic=False) if mode else function
 
 
-def _graph_step(torch: Any, mode: str | None) -> Callable[[], None]:
-    """What captured graphs want to be told before each step."""
-    return torch.compiler.cudagraph_mark_step_begin if mode == "reduce-overhead" else lambda: None
-
-
-def _torch_run(step: Callable[[], Any], device: str, begin: Callable[[], None] = lambda: None) -> Run:
+def _torch_run(step: Callable[[], Any], device: str, mode: str | None) -> Run:
     import torch
+
+    # what captured graphs want to be told before each step
+    begin = torch.compiler.cudagraph_mark_step_begin if mode == "reduce-overhead" else lambda: None
 
     def run(steps: int) -> Any:
         for _ in range(steps):
