@@ -81,7 +81,7 @@ def against_peers(workloads, contenders, problems, options):
                 (
                     "-".join(map(str, workload.sizes)),
                     str(workload.batch),
-                    here.library + (f" {here.mode}" if here.mode != "eager" else ""),
+                    here.variant,
                     here.device,
                     f"{1e3 * row.seconds:.3g}",
                     f"{row.share:.0%}",

@@ -40,7 +40,9 @@ TRAINING, PREDICTING = found(), found(predict=True)
 def reference(workload, steps):
     """What xpnn on NumPy gives in float64."""
     double = dataclasses.replace(workload, dtype="float64")
-    return np.asarray(contenders.of_xpnn("numpy", "cpu", contenders.EAGER).prepare(double)(steps))
+    return np.asarray(
+        contenders.of_xpnn("numpy", "cpu", contenders.Way(contenders.EAGER, False)).prepare(double)(steps)
+    )
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
@@ -100,6 +102,14 @@ def test_contenders_have_labels_of_their_own():
         labels = [c.label for c in every]
         assert len(set(labels)) == len(labels)
         assert {c.mode for c in every} <= {"eager", "compiled"}
+
+
+def test_a_way_that_is_not_the_usual_one_has_a_row_of_its_own():
+    names = [
+        contenders.of_xpnn("torch", "cuda:0", way).label for way in contenders.ways("torch", "cuda:0", predict=False)
+    ]
+    assert names == ["xpnn (torch) on cuda:0", "xpnn (torch, compile=True) on cuda:0"]
+    assert contenders.ways("cupy", "cuda:0", predict=False) == [contenders.Way("eager")]
 
 
 # --- the workload

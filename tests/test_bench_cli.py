@@ -32,7 +32,7 @@ def test_it_prints_the_table(run):
     code, out, err = run()
     assert (code, err) == (0, "")
     assert out.startswith("4-6-3, batch 8, float32, training with adam\n\nprogram ")
-    assert re.search(r"^xpnn \(numpy\) +cpu +eager +[\d.]+ +[\d.]+-[\d.]+ .* 1.00$", out, re.MULTILINE)
+    assert re.search(r"^xpnn \(numpy\) +cpu +compiled +[\d.]+ +[\d.]+-[\d.]+ .* 1.00$", out, re.MULTILINE)
 
 
 def test_every_library_and_peer_here_has_its_row(run):
@@ -115,7 +115,7 @@ def test_what_is_wrong_is_said_before_anything_is_measured(run, words, message, 
 
 
 def test_ctrl_c_prints_what_was_measured_so_far(run, monkeypatch, tmp_path):
-    own = contenders.of_xpnn("numpy", "cpu", "eager")
+    own = contenders.of_xpnn("numpy", "cpu", contenders.Way("eager"))
     turns = 0
 
     def prepare(workload):

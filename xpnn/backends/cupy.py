@@ -16,6 +16,7 @@ class CuPy(Backend):
     """CuPy arrays. Devices are ``cuda:0``, ``cuda:1``, …"""
 
     install = "pip install 'xpnn[cuda13]' (CUDA 13 driver) or 'xpnn[cuda12]' (CUDA 12 driver)"
+    views = True
 
     def device_names(self) -> list[str]:
         """``cuda:0``, …; just ``cuda:0`` where no GPU is found, so that the probe can say why."""

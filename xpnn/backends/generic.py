@@ -7,21 +7,23 @@ is the reference. The files beside this one override what their library does in 
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import importlib.util
 import textwrap
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xpnn import arrays
 from xpnn.errors import BackendError, XpnnError
 from xpnn.optimizers import Rule
 from xpnn.typing import Array, HostArray, Namespace
 
-F = TypeVar("F", bound=Callable[..., Any])
+Function = Callable[..., Any]
 
 
 class Backend:
@@ -35,6 +37,9 @@ class Backend:
 
     install: ClassVar[str] = ""
     """What to type to install the library."""
+
+    views: ClassVar[bool] = False
+    """Whether a slice of an array is a view of it, made in next to no time."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -92,6 +97,10 @@ class Backend:
         """The array as a NumPy array."""
         return np.from_dlpack(cast(Any, array), device="cpu")
 
+    def numbers(self, scalars: list[Array], xp: Namespace) -> NDArray[np.float64]:
+        """Arrays of shape () as one vector of numbers on the host; waits for the device once."""
+        return self.to_host(xp.stack(scalars)).astype(np.float64)
+
     def synchronize(self, array: Array) -> None:
         """Wait until the array's device has done what it was asked to."""
 
@@ -110,9 +119,54 @@ class Backend:
         """Run an update rule over flat vectors: ``rule(*vectors, *constants)``."""
         return rule(*vectors, *constants)
 
-    def compile(self, step: F) -> F:
-        """A faster function with the same results; the caller gives up the arrays of the first argument."""
-        return step
+    def compile(self, function: Function, xp: Namespace, *, asked: bool = False) -> Function:
+        """``function(xp, vectors, …)`` as a function of the rest, perhaps faster, with the same results.
+
+        The caller gives up the arrays in `vectors`. Where compiling is not what is usually faster, it is done if
+        `asked` for.
+        """
+        return functools.partial(function, xp)
+
+    def step(
+        self,
+        gradient: Function,
+        rule: Rule,
+        xp: Namespace,
+        *,
+        compile: bool | None = None,
+        work: int | None = None,
+    ) -> Function:
+        """The function ``step(vectors, x, y, w, constants, number) → (vectors, loss)``, one step of training.
+
+        Parameters
+        ----------
+        gradient : callable
+            ``gradient(xp, params, buffers, x, y, w, total, number) → (loss, gradient, buffers)``
+        rule : callable
+            The optimizer's.
+        compile : bool, optional
+            Whether to compile; by default as is usually faster.
+        work : int, optional
+            The operations per sample, if the samples may be shared out among threads.
+        """
+
+        def step(
+            xp: Namespace,
+            vectors: tuple[Any, ...],
+            x: Array,
+            y: Array,
+            w: Array | None,
+            constants: tuple[float, ...],
+            number: int | Array,
+        ) -> tuple[tuple[Any, ...], Array]:
+            params, buffers, *moments = vectors
+            loss, g, buffers = gradient(xp, params, buffers, x, y, w, None, number)
+            params, *moments = self.sweep(rule, (params, g, *moments), constants)
+            return (params, buffers, *moments), loss
+
+        if compile is False:
+            return functools.partial(step, xp)
+        return self.compile(step, xp, asked=compile is True)
 
 
 def first_line(error: BaseException) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, cast
 
 import numpy as np
 
 from xpnn import arrays
-from xpnn.backends.generic import Backend, F
+from xpnn.backends.generic import Backend, Function
 from xpnn.errors import BackendError
+from xpnn.optimizers import Rule
 from xpnn.typing import Array, HostArray, Namespace
 
 
@@ -16,6 +18,10 @@ class Jax(Backend):
     """JAX arrays. Devices are ``cpu:0``, ``cuda:0``, …"""
 
     install = "pip install 'xpnn[jax]', with a GPU 'jax[cuda13]'"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._steps: dict[Any, Function] = {}
 
     def namespace(self) -> Namespace:
         """``jax.numpy``, which follows the standard."""
@@ -51,11 +57,28 @@ class Jax(Backend):
         """Wait until the array has been computed."""
         cast(Any, array).block_until_ready()
 
-    def compile(self, step: F) -> F:
+    def compile(self, function: Function, xp: Namespace, *, asked: bool = False) -> Function:
         """``jax.jit`` with the first argument's buffers donated."""
         import jax
 
-        return cast(F, jax.jit(step, donate_argnums=0))
+        return cast(Function, jax.jit(functools.partial(function, xp), donate_argnums=0))
+
+    def step(
+        self,
+        gradient: Function,
+        rule: Rule,
+        xp: Namespace,
+        *,
+        compile: bool | None = None,
+        work: int | None = None,
+    ) -> Function:
+        """As the generic backend; kept, because compiling takes longer than many a training."""
+        key = gradient, rule, xp, compile
+        if key not in self._steps:
+            self._steps[key] = super().step(gradient, rule, xp, compile=compile, work=work)
+            if len(self._steps) > 16:
+                del self._steps[next(iter(self._steps))]
+        return self._steps[key]
 
 
 def _name(device: Any) -> str:

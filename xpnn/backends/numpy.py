@@ -6,19 +6,47 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from xpnn.backends.generic import Backend
-from xpnn.typing import Array
+from xpnn.backends.generic import Backend, Function
+from xpnn.compiler import Compiled
+from xpnn.compiler.lanes import Lanes
+from xpnn.optimizers import Rule
+from xpnn.typing import Array, Namespace
 
 
 class NumPy(Backend):
     """NumPy arrays. The one device is ``cpu``."""
 
     install = "pip install numpy"
+    views = True
 
     def on(self, array: Array) -> AbstractContextManager[Any]:
         """NumPy's warnings about overflow and NaN switched off."""
         return np.errstate(over="ignore", invalid="ignore")
+
+    def numbers(self, scalars: list[Array], xp: Namespace) -> NDArray[np.float64]:
+        """As the generic backend; each number is at hand."""
+        return np.fromiter(map(float, scalars), np.float64, len(scalars))
+
+    def compile(self, function: Function, xp: Namespace, *, asked: bool = False) -> Function:
+        """The formulas recorded as NumPy calls: see `xpnn.compiler`."""
+        return Compiled(function, xp)
+
+    def step(
+        self,
+        gradient: Function,
+        rule: Rule,
+        xp: Namespace,
+        *,
+        compile: bool | None = None,
+        work: int | None = None,
+    ) -> Function:
+        """Recorded; a large batch is shared out among as many threads as the matrix products would use."""
+        alone = super().step(gradient, rule, xp, compile=compile, work=work)
+        if compile is False or work is None:
+            return alone
+        return Lanes(gradient, rule, xp, alone, work)
 
 
 BACKEND = NumPy("numpy")

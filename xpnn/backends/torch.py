@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
+from operator import is_
 from typing import Any
 
+import numpy as np
+
 from xpnn import arrays
-from xpnn.backends.generic import Backend
+from xpnn.backends import numpy
+from xpnn.backends.generic import Backend, Function, first_line
 from xpnn.errors import BackendError
+from xpnn.optimizers import Rule
 from xpnn.typing import Array, HostArray, Namespace
 
 
@@ -14,6 +21,7 @@ class Torch(Backend):
     """PyTorch tensors, without autograd. Devices are ``cpu``, ``cuda:0``, …, ``mps:0``."""
 
     install = "pip install 'xpnn[torch]'"
+    views = True
 
     def namespace(self) -> Namespace:
         """array_api_compat's namespace for tensors."""
@@ -52,6 +60,27 @@ class Torch(Backend):
         host: HostArray = array.detach().cpu().numpy()  # type: ignore[attr-defined]
         return host
 
+    def compile(self, function: Function, xp: Namespace, *, asked: bool = False) -> Function:
+        """``torch.compile`` if asked for; where that fails, a warning says why and the formulas run as they are."""
+        plain = functools.partial(function, xp)
+        return _Inductor(plain) if asked else plain
+
+    def step(
+        self,
+        gradient: Function,
+        rule: Rule,
+        xp: Namespace,
+        *,
+        compile: bool | None = None,
+        work: int | None = None,
+    ) -> Function:
+        """On a CPU by NumPy, which sees the tensors' memory as its own arrays; elsewhere as the generic backend."""
+        plain = super().step(gradient, rule, xp, compile=compile, work=work)
+        if compile is not None:
+            return plain
+        here = numpy.BACKEND
+        return _SharedMemory(here.step(gradient, rule, here.namespace(), work=work), plain)
+
     def synchronize(self, array: Array) -> None:
         """Wait for the tensor's device."""
         import torch
@@ -59,6 +88,70 @@ class Torch(Backend):
         device = arrays.device(array)
         if device.type != "cpu":
             torch.accelerator.synchronize(device)
+
+
+class _SharedMemory:
+    """A step of tensors on the CPU, taken by NumPy on the same memory."""
+
+    def __init__(self, step: Function, elsewhere: Function) -> None:
+        self._step, self._elsewhere = step, elsewhere
+        self._tensors: tuple[Any, ...] = ()
+        self._arrays: tuple[Any, ...] = ()
+
+    def __call__(
+        self, vectors: tuple[Any, ...], x: Any, y: Any, w: Any, constants: tuple[float, ...], number: int
+    ) -> tuple[tuple[Any, ...], Any]:
+        import torch
+
+        if x.device.type != "cpu":
+            return self._elsewhere(vectors, x, y, w, constants, number)
+        if not (len(vectors) == len(self._tensors) and all(map(is_, vectors, self._tensors))):
+            self._tensors, self._arrays = vectors, tuple(map(_as_numpy, vectors))
+        with np.errstate(over="ignore", invalid="ignore"):
+            arrays, loss = self._step(self._arrays, x.numpy(), y.numpy(), _as_numpy(w), constants, number)
+        if not all(map(is_, arrays, self._arrays)):
+            self._arrays = arrays
+            self._tensors = tuple(None if a is None else torch.from_numpy(a) for a in arrays)
+        return self._tensors, torch.as_tensor(loss)
+
+
+def _as_numpy(tensor: Any) -> Any:
+    return None if tensor is None else tensor.numpy()
+
+
+class _Inductor:
+    """A step compiled by ``torch.compile``; where that is not possible, the step as it is."""
+
+    def __init__(self, step: Function) -> None:
+        import torch
+
+        self._plain = step
+        self._compiled: Any = torch.compile(step)
+        self._works = False
+
+    def __call__(
+        self, vectors: tuple[Any, ...], x: Any, y: Any, w: Any, constants: tuple[float, ...], number: int
+    ) -> tuple[tuple[Any, ...], Any]:
+        import torch
+
+        if self._compiled is None:
+            return self._plain(vectors, x, y, w, constants, number)
+        # numbers that change from step to step as tensors: each new number would be compiled for anew
+        boxed = tuple(torch.tensor(each, dtype=torch.float64) for each in constants)
+        try:
+            result = self._compiled(vectors, x, y, w, boxed, torch.tensor(number))
+        except Exception as error:  # no C++ compiler, an operation it does not know, …: whatever it raises
+            if self._works:
+                raise
+            warnings.warn(
+                f"torch.compile failed, so the step runs eagerly, which is slower: {first_line(error)}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            self._compiled = None
+            return self._plain(vectors, x, y, w, constants, number)
+        self._works = True
+        return result
 
 
 BACKEND = Torch("torch")

@@ -6,7 +6,7 @@ import functools
 import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -60,9 +60,32 @@ class Contender:
         return f"{self.name} on {self.device}"
 
 
-def modes(library: str, *, predict: bool) -> tuple[str, ...]:
-    """The ways in which xpnn runs on a library: each is a row."""
-    return (COMPILED,) if library == "jax" and not predict else (EAGER,)
+class Way(NamedTuple):
+    """A way in which xpnn takes its steps on a library.
+
+    Attributes
+    ----------
+    mode : {"eager", "compiled"}
+    compile : bool or None
+        As `make_step` takes it: None is the library's usual way.
+    note : str
+        What distinguishes it from the usual way, if it is another.
+    """
+
+    mode: str
+    compile: bool | None = None
+    note: str = ""
+
+
+def ways(library: str, device: str, *, predict: bool) -> list[Way]:
+    """The ways in which xpnn runs on a library and device, the usual one first: each is a row."""
+    if predict:
+        return [Way(EAGER)]
+    if library in ("numpy", "jax"):
+        return [Way(COMPILED)]
+    if library == "torch":  # on a CPU the steps are NumPy's, on the same memory
+        return [Way(COMPILED)] if device == "cpu" else [Way(EAGER), Way(COMPILED, True, "compile=True")]
+    return [Way(EAGER)]
 
 
 def find(names: Iterable[str], *, predict: bool = False) -> tuple[list[Contender], list[str]]:
@@ -83,7 +106,7 @@ def find(names: Iterable[str], *, predict: bool = False) -> tuple[list[Contender
             problems.append(str(error))
             continue
         for device in places:
-            found += [of_xpnn(name, device, mode) for mode in modes(name, predict=predict)]
+            found += [of_xpnn(name, device, way) for way in ways(name, device, predict=predict)]
     return found, problems
 
 
@@ -105,9 +128,11 @@ def devices_of(library: str) -> list[str]:
     return list(usable.values())
 
 
-def of_xpnn(library: str, device: str, mode: str) -> Contender:
+def of_xpnn(library: str, device: str, way: Way) -> Contender:
     """The steps of xpnn on the arrays of a library."""
-    return Contender("xpnn", library, library, device, mode, functools.partial(_prepare, library, device))
+    variant = f"{library}, {way.note}" if way.note else library
+    prepare = functools.partial(_prepare, library, device, way.compile)
+    return Contender("xpnn", variant, library, device, way.mode, prepare)
 
 
 def products_alone(library: str, device: str) -> Contender:
@@ -121,7 +146,7 @@ def _all_named(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(each))
 
 
-def _prepare(library: str, device: str, workload: Workload) -> Run:
+def _prepare(library: str, device: str, compile: bool | None, workload: Workload) -> Run:
     backend = backends.get(library, device)
     host_x, host_y = workload.data()
     x = backends.place(host_x, workload.dtype, like=None, backend=library, device=device)
@@ -131,7 +156,7 @@ def _prepare(library: str, device: str, workload: Workload) -> Run:
     if workload.predict:
         return _predicting(Model(workload.network, params, workload.loss), x, backend)
     with backend.on(x):
-        step = make_step(workload.network, workload.loss, workload.rule, xp=xp, backend=backend)
+        step = make_step(workload.network, workload.loss, workload.rule, xp=xp, backend=backend, compile=compile)
         state = first_state(workload.network, workload.rule, params, xp=xp)
 
     def run(steps: int) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import threadpoolctl
 
 from xpnn.backends import first_line
 from xpnn.bench import memory
@@ -110,11 +110,8 @@ def _threads() -> dict[str, Any]:
     found: dict[str, Any] = {}
     if "torch" in sys.modules:
         found["torch"] = sys.modules["torch"].get_num_threads()
-    if importlib.util.find_spec("threadpoolctl"):
-        import threadpoolctl
-
-        for pool in threadpoolctl.threadpool_info():  # without the paths it gives
-            found[f"{pool['prefix']} ({pool['internal_api']} {pool.get('version') or ''})"] = pool["num_threads"]
+    for pool in threadpoolctl.threadpool_info():  # without the paths it gives
+        found[f"{pool['prefix']} ({pool['internal_api']} {pool.get('version') or ''})"] = pool["num_threads"]
     return found
 
 

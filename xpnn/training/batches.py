@@ -13,6 +13,10 @@ from xpnn.typing import Array, Namespace
 Batch = tuple[Array, Array, Array | None]
 
 
+_GATHERED = 1 << 22
+"""Bytes of shuffled rows that are gathered at a time where batches are views: some stay in a processor's cache."""
+
+
 def batches(
     X: Array,
     y: Array,
@@ -23,29 +27,41 @@ def batches(
     seed: int,
     epoch: int,
     xp: Namespace,
+    views: bool = False,
 ) -> Iterator[Batch]:
     """The batches ``(x, y, w)`` of one epoch: every sample once, the last batch possibly smaller.
 
-    With ``size=None`` or at least n the whole data is the one batch, in its own order.
+    With ``size=None`` or at least n the whole data is the one batch, in its own order. If slices are `views`, rows
+    are gathered for several batches at a time.
     """
     n = X.shape[0]
     if size is None or size >= n:
         yield X, y, w
         return
-    starts = range(0, n, size)
     if not shuffle:
-        for start in starts:
-            part = slice(start, min(start + size, n))
-            yield X[part, ...], y[part, ...], None if w is None else w[part]
+        yield from _slices(X, y, w, size)
         return
     order = arrays.from_host(random.data_order(n, seed, epoch), xp, device=arrays.device(X))
-    for start in starts:
-        rows = order[start : min(start + size, n)]
-        yield (
+    row = arrays.size(X) // n * xp.finfo(X.dtype).bits // 8
+    many = max(1, _GATHERED // max(1, row * size)) * size if views else size
+    for start in range(0, n, many):
+        rows = order[start : min(start + many, n)]
+        part = (
             xp.take(X, rows, axis=0),
             xp.take(y, rows, axis=0),
             None if w is None else xp.take(w, rows, axis=0),
         )
+        if views:
+            yield from _slices(*part, size)
+        else:
+            yield part
+
+
+def _slices(X: Array, y: Array, w: Array | None, size: int) -> Iterator[Batch]:
+    n = X.shape[0]
+    for start in range(0, n, size):
+        part = slice(start, min(start + size, n))
+        yield X[part, ...], y[part, ...], None if w is None else w[part]
 
 
 class EpochLoss:
@@ -95,4 +111,4 @@ class EpochLoss:
         self._values, self._weights, self._sizes = [], [], []
 
     def _on_host(self, scalars: list[Array]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        return self._backend.to_host(self._xp.stack(scalars)).astype(np.float64)
+        return self._backend.numbers(scalars, self._xp)

@@ -43,6 +43,7 @@ def fit(
     labels: Sequence[Any] | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = False,
+    compile: bool | None = None,
 ) -> Model:
     """Train a network by gradient descent.
 
@@ -86,6 +87,11 @@ def fit(
         Each is called after every epoch with an `Epoch`; a true answer ends the training.
     progress : bool
         Whether to show a bar on a terminal, or lines elsewhere, on standard error.
+    compile : bool, optional
+        How the steps are run; the results agree to rounding. By default as is usually fastest: on NumPy, and on
+        PyTorch's CPU tensors, the formulas are recorded once and replayed as bare NumPy calls, on JAX they are
+        compiled by ``jax.jit``, elsewhere they run as they are written. False: as they are written, everywhere (to
+        look into a layer of one's own, say). True: PyTorch's are compiled by ``torch.compile``.
 
     Returns
     -------
@@ -132,7 +138,7 @@ def fit(
             params = network.init(seed, like=train[0])
         else:
             params = arrays.copy(checks.parameters(params, network, xp, dtype=dtype), xp)
-        loop = _Loop(network, loss, optimizer, train, check, epochs, batch_size, shuffle, tol, seed, xp)
+        loop = _Loop(network, loss, optimizer, train, check, epochs, batch_size, shuffle, tol, seed, compile, xp)
         with Progress() if progress else contextlib.nullcontext() as shown:
             return loop.run(params, [*callbacks, *([shown] if shown else [])], labels)
 
@@ -155,11 +161,14 @@ class _Loop:
     shuffle: bool
     tol: float | None
     seed: int
+    compile: bool | None
     xp: Namespace
 
     def run(self, params: Array, callbacks: Sequence[Callback], labels: Sequence[Any] | None) -> Model:
         xp, backend = self.xp, backends.of(params)
-        step = make_step(self.network, self.loss, self.optimizer, xp=xp, backend=backend, seed=self.seed)
+        step = make_step(
+            self.network, self.loss, self.optimizer, xp=xp, backend=backend, seed=self.seed, compile=self.compile
+        )
         J = value(self.network, self.loss)
         state = first_state(self.network, self.optimizer, params, xp=xp)
         history: dict[str, list[float]] = {"loss": []}
@@ -230,7 +239,13 @@ class _Loop:
 
     def _batches(self, epoch: int) -> Iterator[Data]:
         return batches(
-            *self.train, size=self.batch_size, shuffle=self.shuffle, seed=self.seed, epoch=epoch, xp=self.xp
+            *self.train,
+            size=self.batch_size,
+            shuffle=self.shuffle,
+            seed=self.seed,
+            epoch=epoch,
+            xp=self.xp,
+            views=backends.of(self.train[0]).views,
         )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from functools import lru_cache
+from typing import NamedTuple, Protocol
 
 from xpnn import arrays, backends, losses
 from xpnn.activations import Linear
@@ -82,14 +83,20 @@ def value_and_grad(network: Sequential, loss: str | Loss) -> ValueAndGrad:
 
 
 def _value_gradient_buffers(network: Sequential, loss: Loss) -> Callable[..., tuple[Array, Array, Array | None]]:
-    """The function ``f(params, buffers, X, y, w, ctx)`` that gives J, its gradient and the updated buffers."""
+    """The function ``f(params, buffers, X, y, w, ctx, total)`` that gives J, its gradient and the updated buffers."""
     network, loss = logits_form(network, loss)
 
     def f(
-        params: Array, buffers: Array | None, X: Array, y: Array, w: Array | None, ctx: Context
+        params: Array,
+        buffers: Array | None,
+        X: Array,
+        y: Array,
+        w: Array | None,
+        ctx: Context,
+        total: float | None = None,
     ) -> tuple[Array, Array, Array | None]:
         prediction, caches, buffers = network.forward_pass(params, X, ctx, buffers)
-        value, dy = loss.value_and_grad(prediction, y, w, xp=ctx.xp)
+        value, dy = loss.value_and_grad(prediction, y, w, xp=ctx.xp, total=total)
         return value, network.backward_pass(params, caches, dy, ctx), buffers
 
     return f
@@ -129,38 +136,58 @@ Step = Callable[[State, Array, Array, Array | None], tuple[State, Array]]
 
 
 def make_step(
-    network: Sequential, loss: Loss, optimizer: Optimizer, *, xp: Namespace, backend: Backend, seed: int = 0
+    network: Sequential,
+    loss: Loss,
+    optimizer: Optimizer,
+    *,
+    xp: Namespace,
+    backend: Backend,
+    seed: int = 0,
+    compile: bool | None = None,
 ) -> Step:
     """The function ``step(state, x, y, w) → (state, loss)`` for arrays of one library.
 
     Pure from outside: use the state it returns, the one given may have been written over. The optimizer's
     numbers for the step (learning rates that change, say) are worked out on the host; the rest may be compiled.
+
+    Parameters
+    ----------
+    compile : bool, optional
+        Whether to compile the step in the library's way, where it has one; by default as is usually faster.
     """
-    value_gradient_buffers = _value_gradient_buffers(network, loss)
-
-    def update(
-        vectors: tuple[Any, ...],
-        x: Array,
-        y: Array,
-        w: Array | None,
-        constants: tuple[float, ...],
-        step: int | Array,
-    ) -> tuple[tuple[Any, ...], Array]:
-        params, buffers, *moments = vectors
-        ctx = Context(xp, training=True, seed=seed, step=step)
-        loss, gradient, updated = value_gradient_buffers(params, buffers, x, y, w, ctx)
-        params, *moments = backend.sweep(optimizer.rule, (params, gradient, *moments), constants)
-        return (params, updated, *moments), loss
-
-    compiled = backend.compile(update)
+    apart = all(layer.samples_apart for layer in network.layers)
+    work = 6 * network.n_parameters  # floating-point operations per sample
+    gradient = _gradient(network, loss, seed)
+    update = backend.step(gradient, optimizer.rule, xp, compile=compile, work=work if apart else None)
 
     def step(state: State, x: Array, y: Array, w: Array | None) -> tuple[State, Array]:
-        vectors = (state.params, state.buffers, *state.moments)
-        constants = optimizer.constants(state.step)
-        (params, buffers, *moments), loss = compiled(vectors, x, y, w, constants, state.step)
+        (params, buffers, *moments), loss = update(
+            (state.params, state.buffers, *state.moments), x, y, w, optimizer.constants(state.step), state.step
+        )
         return State(params, buffers, tuple(moments), state.step + 1), loss
 
     return step
+
+
+@lru_cache(maxsize=64)  # the same function for the same description: compiled once, it is found again
+def _gradient(network: Sequential, loss: Loss, seed: int) -> Callable[..., tuple[Array, Array, Array | None]]:
+    """The function ``f(xp, params, buffers, x, y, w, total, number) → (loss, gradient, buffers)`` of a step."""
+    value_gradient_buffers = _value_gradient_buffers(network, loss)
+
+    def gradient(
+        xp: Namespace,
+        params: Array,
+        buffers: Array | None,
+        x: Array,
+        y: Array,
+        w: Array | None,
+        total: float | None,
+        number: int | Array,
+    ) -> tuple[Array, Array, Array | None]:
+        ctx = Context(xp, training=True, seed=seed, step=number)
+        return value_gradient_buffers(params, buffers, x, y, w, ctx, total)
+
+    return gradient
 
 
 def first_state(network: Sequential, optimizer: Optimizer, params: Array, *, xp: Namespace) -> State:

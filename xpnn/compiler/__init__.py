@@ -1,0 +1,89 @@
+"""Formulas as NumPy calls: written down once by `record`, laid out by `plan`, written as source by `emit`.
+
+`compile` makes of a function of arrays, written against the Array API, a function that does the same calls in the
+same order without what surrounds them: no allocation, no look-ups, nothing between one call into NumPy and the next.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import is_
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnn.compiler.emit import Emitter
+from xpnn.compiler.plan import BLOCK, Plan
+from xpnn.compiler.record import CannotRecord, record
+from xpnn.typing import Namespace
+
+
+@dataclass
+class _Program:
+    bind: Callable[..., Any]
+    source: str
+    state: tuple[Any, ...] = ()
+    run: Any = None
+
+
+class Compiled:
+    """``function(xp, state, *inputs)``, recorded anew for each combination of shapes and dtypes.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a namespace, a tuple of arrays that it may write over, and any arrays, numbers, ``None`` and tuples of
+        such; returns such. Must not look at the numbers in them; one that does runs as it is, with a warning.
+    xp : namespace
+    reuse : bool
+        Whether what it returns may be written over by the next call.
+    block : int
+        Elements of the widest array in a block of rows.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], xp: Namespace, *, reuse: bool = False, block: int = BLOCK
+    ) -> None:
+        self.function, self.xp, self.reuse, self.block = function, xp, reuse, block
+        self.programs: dict[Any, _Program | None] = {}
+        self._memory: dict[tuple[str, int], NDArray[np.uint8]] = {}
+
+    def __call__(self, state: tuple[Any, ...], *inputs: Any) -> Any:
+        """The function of the arguments."""
+        key = _kinds(inputs)
+        try:
+            program = self.programs[key]
+        except KeyError:
+            program = self.programs[key] = self._program((state, *inputs))
+        if program is None:
+            return self.function(self.xp, state, *inputs)
+        if program.run is None or not all(map(is_, state, program.state)):
+            program.run, program.state = program.bind(state), state
+        return program.run(*inputs)
+
+    def _program(self, arguments: tuple[Any, ...]) -> _Program | None:
+        try:
+            emitter = Emitter(
+                Plan(record(self.function, self.xp, arguments), reuse=self.reuse, block=self.block), self._bytes
+            )
+        except CannotRecord as reason:
+            warnings.warn(
+                f"a step runs call by call, which is slower: it has {reason}.", RuntimeWarning, stacklevel=3
+            )
+            return None
+        return _Program(emitter.make(), emitter.source)
+
+    def _bytes(self, name: tuple[str, int], nbytes: int) -> NDArray[np.uint8]:
+        """Memory that all programs share: only one of them runs at a time."""
+        if name not in self._memory or self._memory[name].nbytes < nbytes:
+            self._memory[name] = np.empty(nbytes + 64, np.uint8)
+            offset = -self._memory[name].ctypes.data % 64
+            self._memory[name] = self._memory[name][offset : offset + nbytes]
+        return self._memory[name]
+
+
+def _kinds(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple((each.shape, each.dtype) if isinstance(each, np.ndarray) else type(each) for each in inputs)

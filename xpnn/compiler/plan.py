@@ -1,0 +1,261 @@
+"""Decide where the values of a recording lie in memory, and which calls run together over blocks of rows.
+
+- What depends on nothing that changes is worked out once: a *constant*.
+- Every other new array gets a fixed place, a *slot*, used again once nothing needs what it held: in place where an
+  element-wise call is the last to read it. Arrays that are joined are made where the joined array has them, so that
+  joining costs nothing.
+- Element-wise calls one after the other over the same rows form a *group*, run block by block while the block is in
+  the processor's cache; what lives only within a group needs the memory of one block, its *scratch*.
+- What the function returns is a new array each time.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnn.compiler.record import Call, Number, Recording, Value, _flat
+
+BLOCK = 1 << 15
+"""Elements of the widest array in a block: several such fit into a core's second-level cache."""
+
+
+@dataclass(eq=False)
+class Group:
+    """Calls that run together: over `n` rows in blocks of `rows`, or all at once if `rows` is 0."""
+
+    calls: list[Call]
+    n: int = 0
+    rows: int = 0
+
+
+class Plan:
+    """The plan for one recording.
+
+    Attributes
+    ----------
+    constants : dict of Value to ndarray
+    returned : set of Value
+        The owners of what the function returns, apart from its inputs.
+    escaping : set of Value
+        Those of them that must be new at each call.
+    groups : list of Group
+        All other work in order. Views and numbers are in none.
+    parts : dict of Value to (Value, int)
+        What is made inside a joined array: in which one, and from which element on.
+    slots : dict of Value to int
+        The slot of every owner that has a fixed place.
+    scratch : dict of Value to int
+        Instead of it, for what lives within a group, the number of the block of scratch memory.
+    sizes : list of int
+        The bytes of each slot.
+    """
+
+    def __init__(self, recording: Recording, *, reuse: bool = False, block: int = BLOCK) -> None:
+        self.recording = recording
+        self.inputs = {each for each in _flat(recording.inputs) if isinstance(each, Value)}
+        self.returned = {each.owner for each in _flat(recording.outputs) if isinstance(each, Value)} - self.inputs
+        self.escaping: set[Value] = set() if reuse else self.returned
+        self.constants: dict[Value, NDArray[Any]] = {}
+        self._find_constants()
+        work = [c for c in recording.calls if c.kind not in ("view", "number") and c.result not in self.constants]
+        self.parts: dict[Value, tuple[Value, int]] = {}
+        self.groups = _group(self._join(work), block)
+        views = (call.result for call in recording.calls if call.kind == "view")
+        self._viewed = {view.owner for view in views if isinstance(view, Value)}
+        self.slots: dict[Value, int] = {}
+        self.scratch: dict[Value, int] = {}
+        self.sizes: list[int] = []
+        self._assign()
+
+    def home(self, value: Value) -> Value:
+        """Whose memory the value lies in, once joined."""
+        owner = value.owner
+        return self.parts[owner][0] if owner in self.parts else owner
+
+    def fixed(self, call: Call) -> bool:
+        """Whether the result is a new array that is given a place."""
+        new = isinstance(call.result, Value) and not call.in_place
+        return new and call.kind != "other" and call.result not in self.escaping
+
+    def _find_constants(self) -> None:
+        calls = self.recording.calls
+        written = {c.result.owner for c in calls if c.in_place and isinstance(c.result, Value)}
+        made = {c.result for c in calls}
+        for call in calls:
+            for each in call.values():  # plain arrays that the function holds
+                if each not in made and each not in self.inputs:
+                    self.constants[each] = each.array
+            result = call.result
+            if isinstance(result, Number) or result.owner in written | self.returned:
+                continue
+            leaves = _flat((call.arguments, call.options))
+            if not any(isinstance(a, Number) or (isinstance(a, Value) and a not in self.constants) for a in leaves):
+                self.constants[result] = perform(call, self.constants.__getitem__)
+
+    def _join(self, work: list[Call]) -> list[Call]:
+        """Make what is joined where the joined array has it, if nothing needs the parts by themselves later.
+
+        Returns the work without the joins that this does.
+        """
+        last = {each.owner: i for i, call in enumerate(work) for each in _touched(call)}
+        made = {call.result for call in work if self.fixed(call)}
+        done = []
+        for i, call in enumerate(work):
+            if call.kind != "join" or not self.fixed(call):
+                continue
+            parts: list[Value] = call.arguments[0]
+            owners = [part.owner for part in parts]
+            alone = len(set(owners)) == len(owners) and not any(owner in self.parts for owner in owners)
+            if alone and all(p.whole and p.owner in made and last[p.owner] == i for p in parts):
+                start = 0
+                for owner in owners:
+                    self.parts[owner] = call.result, start  # type: ignore[assignment]
+                    start += owner.array.size
+                done.append(call)
+        return [call for call in work if call not in done]
+
+    def _assign(self) -> None:
+        """Give every new array a slot or a scratch block; those of arrays that nothing needs any more go on."""
+        order = [call for group in self.groups for call in group.calls]
+        death = {self.home(each): i for i, call in enumerate(order) for each in _touched(call)}
+        death |= {self.home(each): len(order) for each in self.returned}
+        free: list[int] = []
+        start = 0
+        for group in self.groups:
+            self._assign_group(group, start, death, free)
+            start += len(group.calls)
+
+    def _assign_group(self, group: Group, start: int, death: dict[Value, int], free: list[int]) -> None:
+        end = start + len(group.calls)
+        spare: defaultdict[Any, list[int]] = defaultdict(list)  # scratch blocks that are free, by what fits
+        blocks = count()
+        freed: list[int] = []
+        for i, call in enumerate(group.calls, start):
+            dying = {home for home in map(self.home, call.values()) if death[home] == i}
+            new = self._homeless(call)
+            over = new is call.result and _may_write_over(call)
+            leaving = dying & self.scratch.keys()
+            if over:
+                self._release(leaving, spare)
+            if new is not None and group.rows and death[new] < end and new is call.result and new not in self._viewed:
+                fitting = spare[_row(new)]
+                self.scratch[new] = fitting.pop() if fitting else next(blocks)
+            elif new is not None:
+                twin = next((v for v in call.values() if over and v in dying and self._twins(v, new)), None)
+                if twin is None:
+                    self.slots[new] = self._take(new.array.nbytes, free)
+                else:
+                    self.slots[new] = self.slots[twin]
+                    dying.remove(twin)
+            if not over:
+                self._release(leaving, spare)
+            freed += [self.slots[each] for each in dying & self.slots.keys()]
+            if not group.rows:  # in blocks, all is needed until the last block is done
+                free += freed
+                freed = []
+        free += freed
+
+    def _homeless(self, call: Call) -> Value | None:
+        """Whose memory the call needs, if it has none yet."""
+        if not self.fixed(call) or not isinstance(call.result, Value):
+            return None
+        home = self.home(call.result)
+        return None if home in self.slots or home in self.scratch else home
+
+    def _twins(self, one: Value, other: Value) -> bool:
+        """Whether the other can take the slot of the one, element by element."""
+        same = one.array.shape == other.array.shape and one.array.dtype == other.array.dtype
+        return same and one in self.slots
+
+    def _release(self, values: set[Value], spare: dict[Any, list[int]]) -> None:
+        for each in values:
+            spare[_row(each)].append(self.scratch[each])
+
+    def _take(self, nbytes: int, free: list[int]) -> int:
+        fitting = [slot for slot in free if nbytes <= self.sizes[slot] <= 4 * nbytes + 1024]
+        if fitting:
+            slot = min(fitting, key=self.sizes.__getitem__)
+            free.remove(slot)
+            return slot
+        self.sizes.append(nbytes)
+        return len(self.sizes) - 1
+
+
+def _touched(call: Call) -> list[Value]:
+    return [each for each in (*call.values(), call.result) if isinstance(each, Value)]
+
+
+def _may_write_over(call: Call) -> bool:
+    """Whether the result may lie where an argument of the same shape does."""
+    return call.kind == "elementwise" and isinstance(call.function, np.ufunc)
+
+
+def _row(value: Value) -> tuple[Any, ...]:
+    return value.array.dtype, value.array.shape[1:]
+
+
+def _group(work: list[Call], block: int) -> list[Group]:
+    """Neighbouring calls over the same rows together, in blocks if their arrays are larger than two."""
+    groups: list[Group] = []
+    for call in work:
+        n = _rows(call)
+        if n and groups and groups[-1].n == n:
+            groups[-1].calls.append(call)
+        else:
+            groups.append(Group([call], n))
+    for group in groups:
+        if group.n:
+            width = max(each.array.size // group.n for call in group.calls for each in (*call.values(), call.result)
+                        if isinstance(each, Value) and each.array.shape[:1] == (group.n,))  # fmt: skip
+            rows = max(1, block // max(1, width))
+            if rows * 2 <= group.n:
+                group.rows = rows
+    return groups
+
+
+def _rows(call: Call) -> int:
+    """How many rows the call treats one by one, 0 if it does not."""
+    if not isinstance(call.result, Value) or not call.result.array.ndim:
+        return 0
+    shape = call.result.array.shape
+    if call.kind == "reduce":
+        (x,) = call.values()
+        if x.array.ndim != 2 or call.options["axis"] not in (1, -1):
+            return 0
+    elif call.kind != "elementwise":
+        return 0
+    for each in call.values():
+        other = each.array.shape
+        aligned = len(other) == len(shape) or call.kind == "reduce"
+        if not (aligned and other[:1] in ((shape[0],), (1,))) and len(other) >= len(shape):
+            return 0
+    return shape[0] if shape[0] > 1 else 0
+
+
+def perform(call: Call, get: Callable[[Value], NDArray[Any]]) -> NDArray[Any]:
+    """Do a call for real, into a new array."""
+
+    def of(leaf: Any) -> Any:
+        if isinstance(leaf, Value):
+            return get(leaf)
+        if isinstance(leaf, tuple | list):
+            return type(leaf)(map(of, leaf))
+        return leaf
+
+    arguments = [of(each) for each in call.arguments]
+    options = {name: of(each) for name, each in call.options.items()}
+    if call.kind == "reduce":
+        return np.asarray(call.function.reduce(*arguments, **options))  # type: ignore[attr-defined]
+    if call.kind == "elementwise":
+        assert isinstance(call.result, Value)
+        out = np.empty(call.result.array.shape, call.result.array.dtype)
+        call.function(*arguments, out=out)
+        return out
+    return np.asarray(call.function(*arguments, **options))

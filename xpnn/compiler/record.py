@@ -1,0 +1,427 @@
+"""Write down what a function of arrays does, call by call, without doing it.
+
+The function is run on stand-ins: a `Recorded` has the shape, dtype and strides of an array, and writes every call
+made with it into a `Recording`. Views are taken for real, so that which values share memory is known; nothing else
+that is large is computed, and no memory of the caller's is touched.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnn.typing import Namespace
+
+
+class CannotRecord(Exception):  # noqa: N818
+    """The function does something that depends on the numbers in its arrays, or returns something else."""
+
+
+@dataclass(eq=False)
+class Value:
+    """An array of the recording: who owns its memory and a stand-in of its shape, dtype and strides.
+
+    Attributes
+    ----------
+    array : ndarray
+        The stand-in.
+    base : Value, optional
+        Of a view, what it was taken of.
+    name : str
+        Its name in the source.
+    """
+
+    array: NDArray[Any]
+    base: Value | None = None
+    name: str = ""
+
+    @property
+    def owner(self) -> Value:
+        """The value whose memory this one shows."""
+        return self if self.base is None else self.base.owner
+
+    @property
+    def whole(self) -> bool:
+        """Whether it shows all of its owner's memory in the same order."""
+        here, there = self.array, self.owner.array
+        return here.size == there.size and here.flags.c_contiguous and there.flags.c_contiguous
+
+
+@dataclass(eq=False)
+class Number:
+    """A number that the function is given, or computes from such.
+
+    Attributes
+    ----------
+    sample : int or float
+        A number of its type.
+    name : str
+        Its name in the source.
+    """
+
+    sample: int | float
+    name: str = ""
+
+
+class Call(NamedTuple):
+    """One call: of what kind, of which function with which arguments, giving what.
+
+    Kinds: ``elementwise``, ``reduce``, ``product``, ``join``, ``view``, ``number`` and ``other``.
+    """
+
+    kind: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+    result: Value | Number
+    in_place: bool = False
+
+    def values(self) -> Iterator[Value]:
+        """The arrays among the arguments."""
+        return (each for each in _flat((self.arguments, self.options)) if isinstance(each, Value))
+
+
+@dataclass
+class Recording:
+    """What a function does: its inputs, its calls in order, and what it returns, with values for arrays."""
+
+    inputs: tuple[Any, ...]
+    calls: list[Call] = field(default_factory=list)
+    outputs: Any = None
+
+
+def record(function: Callable[..., Any], xp: Namespace, arguments: tuple[Any, ...]) -> Recording:
+    """Record ``function(xp, *arguments)``.
+
+    Raises
+    ------
+    CannotRecord
+        If the function looks at the numbers in its arrays.
+    """
+    recorder = _Recorder(xp)
+    recording = Recording(_map(_stand_in, arguments), recorder.calls)
+    with np.errstate(all="ignore"):
+        outputs = function(recorder, *_map(recorder.show, recording.inputs))
+    recording.outputs = _map(recorder.hide, outputs)
+    return recording
+
+
+def _stand_in(leaf: Any) -> Any:
+    if isinstance(leaf, np.ndarray):
+        return Value(np.zeros(leaf.shape, leaf.dtype))
+    if isinstance(leaf, int | float) and not isinstance(leaf, bool):
+        return Number(type(leaf)(1))
+    if leaf is None:
+        return None
+    raise CannotRecord(f"an argument is a {type(leaf).__name__}")
+
+
+_ELEMENTWISE = {"sign": np.sign, "pow": np.power}
+_REDUCTIONS = {"sum": np.add, "max": np.maximum, "min": np.minimum, "prod": np.multiply}
+_POWERS = {0.5: np.sqrt, 2: np.square}  # what NumPy's ** makes of them
+
+
+class _Recorder:
+    """A namespace whose functions are written down."""
+
+    def __init__(self, xp: Namespace) -> None:
+        self._xp = xp
+        self.calls: list[Call] = []
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._xp, name)
+        if isinstance(found, type) or not callable(found):
+            return found
+        made = self._maker(name, found)
+        setattr(self, name, made)  # asked for again, it is found without this method
+        return made
+
+    def _maker(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        if isinstance(function, np.ufunc) and function.signature is None and function.nout == 1:
+            return lambda *operands: self.elementwise(function, *operands)
+        if name in _ELEMENTWISE:
+            return lambda *operands: self.elementwise(_ELEMENTWISE[name], *operands)
+        special: dict[str, Callable[..., Any]] = {
+            "where": self._where,
+            "astype": self._astype,
+            "matmul": self.matmul,
+            "concat": self._concat,
+        }
+        if name in special:
+            return special[name]
+        if name in _REDUCTIONS:
+            return lambda x, **options: self._reduce(name, function, x, **options)
+        return lambda *arguments, **options: self.other(function, *arguments, **options)
+
+    # values and what shows them
+
+    def show(self, value: Any) -> Any:
+        """The value as the recorded function sees it."""
+        if isinstance(value, Value):
+            return Recorded(value, self)
+        return RecordedNumber(value, self) if isinstance(value, Number) else value
+
+    def hide(self, shown: Any) -> Any:
+        """The value behind what the function sees; plain arrays and numbers stand for themselves."""
+        if isinstance(shown, Recorded | RecordedNumber):
+            return shown.value
+        if isinstance(shown, np.ndarray):
+            return Value(shown)
+        if shown is None or isinstance(shown, bool | int | float | str | np.dtype | type | slice | type(...)):
+            return shown
+        raise CannotRecord(f"a {type(shown).__name__} among the arguments")
+
+    def _write(self, kind: str, function: Callable[..., Any], arguments: Any, array: Any, **options: Any) -> Any:
+        value = Value(array)
+        self.calls.append(Call(kind, function, arguments, options, value))
+        return self.show(value)
+
+    # the kinds of calls
+
+    def elementwise(self, function: np.ufunc, *operands: Any) -> Any:
+        """A function of each element."""
+        operands = tuple(map(self.hide, operands))
+        return self._write("elementwise", function, operands, _blank(function, operands))
+
+    def in_place(self, function: np.ufunc, target: Recorded, other: Any) -> Any:
+        """``target += other`` and its like."""
+        operands = target.value, self.hide(other)
+        blank = _blank(function, operands)
+        array = target.value.array
+        if blank.shape != array.shape or not np.can_cast(blank.dtype, array.dtype, "same_kind"):
+            raise CannotRecord("an update in place that NumPy refuses")
+        self.calls.append(Call("elementwise", function, operands, {}, target.value, in_place=True))
+        return target
+
+    def _where(self, condition: Any, x: Any, y: Any) -> Any:
+        operands = tuple(map(self.hide, (condition, x, y)))
+        return self._write("elementwise", where, operands, _blank(np.where, operands))
+
+    def _astype(self, x: Any, dtype: Any, *, copy: bool = True) -> Any:
+        value = self.hide(x)
+        if not copy and value.array.dtype == dtype:
+            return x
+        return self._write("elementwise", cast, (value,), np.zeros(value.array.shape, dtype))
+
+    def _reduce(self, name: str, function: Callable[..., Any], x: Any, **options: Any) -> Any:
+        value = self.hide(x)
+        axis = options.get("axis")
+        if value.array.dtype.kind != "f" or options.get("dtype") is not None or isinstance(axis, tuple):
+            return self.other(function, x, **options)
+        keepdims = bool(options.get("keepdims", False))
+        array = np.asarray(np.sum(value.array, axis=axis, keepdims=keepdims))
+        return self._write("reduce", _REDUCTIONS[name], (value,), array, axis=axis, keepdims=keepdims)
+
+    def matmul(self, a: Any, b: Any) -> Any:
+        """The product of two matrices."""
+        left, right = self.hide(a), self.hide(b)
+        if left.array.ndim != 2 or right.array.ndim != 2 or left.array.dtype != right.array.dtype:
+            return self.other(np.matmul, a, b)
+        (n, k), (rows, m) = left.array.shape, right.array.shape
+        if k != rows:
+            raise CannotRecord("matrices that do not fit")
+        return self._write("product", np.dot, (left, right), np.zeros((n, m), left.array.dtype))
+
+    def _concat(self, arrays: Any, *, axis: int | None = 0) -> Any:
+        values = [self.hide(each) for each in arrays]
+        if axis != 0 or len({(v.array.dtype, v.array.shape[1:]) for v in values}) > 1:
+            return self.other(self._xp.concat, list(arrays), axis=axis)
+        shape = (sum(v.array.shape[0] for v in values), *values[0].array.shape[1:])
+        return self._write("join", np.concatenate, (values,), np.zeros(shape, values[0].array.dtype))
+
+    def other(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """Any other function, done for real on the stand-ins: a view, or something new."""
+        hidden, named = _map(self.hide, arguments), _map(self.hide, options)
+        if any(isinstance(each, Number) for each in _flat((hidden, named))):
+            raise CannotRecord("a number of the step where an array function wants a fixed one")
+        result = function(*_map(_array, hidden), **_map(_array, named))
+        if not isinstance(result, np.ndarray | np.generic):
+            if any(isinstance(each, Value) for each in _flat((hidden, named))):
+                raise CannotRecord(f"{getattr(function, '__name__', function)} gives a {type(result).__name__}")
+            return result
+        array = np.asarray(result)
+        value = Value(array)
+        for each in _flat((hidden, named)):
+            if isinstance(each, Value) and array is each.array:
+                return self.show(each)
+            if isinstance(each, Value) and np.may_share_memory(array, each.array):
+                value.base = each
+        kind = "other" if value.base is None else "view"
+        self.calls.append(Call(kind, function, hidden, named, value))
+        return self.show(value)
+
+    def number(self, function: Callable[..., Any], *operands: Any) -> Any:
+        """Arithmetic of numbers."""
+        hidden = tuple(map(self.hide, operands))
+        value = Number(function(*(each.sample if isinstance(each, Number) else each for each in hidden)))
+        self.calls.append(Call("number", function, hidden, {}, value))
+        return self.show(value)
+
+
+def where(condition: Any, x: Any, y: Any, out: NDArray[Any]) -> None:
+    """``numpy.where`` into an array."""
+    np.copyto(out, y)
+    np.copyto(out, x, where=condition)
+
+
+def cast(x: NDArray[Any], out: NDArray[Any]) -> None:
+    """The array in another dtype."""
+    np.copyto(out, x, casting="unsafe")
+
+
+def _blank(function: Any, operands: tuple[Any, ...]) -> NDArray[Any]:
+    """Zeros of the shape and dtype that an element-wise function gives."""
+    arrays = [each.array for each in operands if isinstance(each, Value)]
+    sample = [
+        np.ones((1,) * each.array.ndim, each.array.dtype)
+        if isinstance(each, Value)
+        else each.sample if isinstance(each, Number) else each
+        for each in operands
+    ]  # fmt: skip
+    return np.zeros(np.broadcast_shapes(*(a.shape for a in arrays)), np.asarray(function(*sample)).dtype)
+
+
+def _array(leaf: Any) -> Any:
+    return leaf.array if isinstance(leaf, Value) else leaf
+
+
+def _map(function: Callable[[Any], Any], tree: Any) -> Any:
+    """The function of every leaf of nested tuples, lists and dicts."""
+    if isinstance(tree, tuple | list):
+        return type(tree)(_map(function, each) for each in tree)
+    if isinstance(tree, dict):
+        return {name: _map(function, each) for name, each in tree.items()}
+    return function(tree)
+
+
+def _flat(tree: Any) -> Iterator[Any]:
+    if isinstance(tree, tuple | list | dict):
+        for each in tree.values() if isinstance(tree, dict) else tree:
+            yield from _flat(each)
+    else:
+        yield tree
+
+
+def _unknown(*_: Any) -> Any:
+    raise CannotRecord("a decision that depends on the numbers in an array")
+
+
+class _Shown:
+    """What the recorded function sees of a value."""
+
+    __slots__ = ("recorder", "value")
+    __array_ufunc__ = None  # NumPy leaves operators to this class
+    __hash__ = object.__hash__
+    __bool__ = __float__ = __int__ = __index__ = __complex__ = __array__ = __iter__ = __len__ = _unknown
+
+    def __init__(self, value: Any, recorder: _Recorder) -> None:
+        self.value, self.recorder = value, recorder
+
+
+class RecordedNumber(_Shown):
+    """Stands for a number."""
+
+    __slots__ = ()
+
+
+class Recorded(_Shown):
+    """Stands for an array."""
+
+    __slots__ = ()
+    device = "cpu"
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        return self.recorder
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The array's."""
+        return self.value.array.shape
+
+    @property
+    def ndim(self) -> int:
+        """The array's."""
+        return self.value.array.ndim
+
+    @property
+    def size(self) -> int:
+        """The array's."""
+        return self.value.array.size
+
+    @property
+    def dtype(self) -> Any:
+        """The array's."""
+        return self.value.array.dtype
+
+    @property
+    def T(self) -> Any:  # noqa: N802
+        """The transposed array."""
+        return self.recorder.other(np.transpose, self)
+
+    @property
+    def mT(self) -> Any:  # noqa: N802
+        """The transposed matrix."""
+        return self.recorder.other(np.matrix_transpose, self)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.recorder.other(operator.getitem, self, key)
+
+    def __matmul__(self, other: Any) -> Any:
+        return self.recorder.matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return self.recorder.matmul(other, self)
+
+    def __pow__(self, other: Any) -> Any:
+        if isinstance(other, int | float) and other in _POWERS:
+            return self.recorder.elementwise(_POWERS[other], self)
+        return self.recorder.elementwise(np.power, self, other)
+
+    def __rpow__(self, other: Any) -> Any:
+        return self.recorder.elementwise(np.power, other, self)
+
+
+def _operators() -> None:
+    """Give both kinds their operators: ``a + b``, ``1 - a``, ``a += b``, ``-a``, ``a > b``, …"""
+    two: dict[str, np.ufunc] = {
+        "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.true_divide, "floordiv": np.floor_divide,
+        "mod": np.remainder, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
+        "lshift": np.left_shift, "rshift": np.right_shift,
+    }  # fmt: skip
+    comparing: dict[str, np.ufunc] = {
+        "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "eq": np.equal,
+        "ne": np.not_equal,
+    }  # fmt: skip
+    one: dict[str, np.ufunc] = {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}
+
+    def arrays(name: str, method: Callable[..., Any]) -> None:
+        setattr(Recorded, f"__{name}__", method)
+
+    def numbers(name: str, method: Callable[..., Any]) -> None:
+        def checked(self: Any, *others: Any) -> Any:  # an array on the other side answers itself
+            return NotImplemented if any(isinstance(each, Recorded) for each in others) else method(self, *others)
+
+        setattr(RecordedNumber, f"__{name}__", checked)
+
+    for name, f in (two | comparing).items():
+        arrays(name, lambda self, other, f=f: self.recorder.elementwise(f, self, other))
+    for name, f in two.items():
+        arrays("r" + name, lambda self, other, f=f: self.recorder.elementwise(f, other, self))
+        arrays("i" + name, lambda self, other, f=f: self.recorder.in_place(f, self, other))
+    for name, f in one.items():
+        arrays(name, lambda self, f=f: self.recorder.elementwise(f, self))
+    for name in [*two, "pow"]:
+        g = getattr(operator, f"__{name}__")
+        numbers(name, lambda self, other, g=g: self.recorder.number(g, self, other))
+        numbers("r" + name, lambda self, other, g=g: self.recorder.number(g, other, self))
+    for name in one:
+        g = getattr(operator, f"__{name}__")
+        numbers(name, lambda self, g=g: self.recorder.number(g, self))
+
+
+_operators()
