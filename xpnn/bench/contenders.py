@@ -136,7 +136,7 @@ def of_xpnn(library: str, device: str, way: Way) -> Contender:
 
 
 def products_alone(library: str, device: str) -> Contender:
-    """The matrix products of a step and nothing else: what no way to write the step can fall below there."""
+    """The matrix products of a step and nothing else, each as one call of the library."""
     prepare = functools.partial(_prepare_products, library, device)
     return Contender("products", library, library, device, COMPILED if library == "jax" else EAGER, prepare)
 
