@@ -155,3 +155,8 @@ class Workload:
 
 def _is_count(number: object) -> bool:
     return isinstance(number, Integral) and not isinstance(number, bool) and int(number) >= 1
+
+
+def no_such_optimizer(peer: str, workload: Workload) -> InputError:
+    """What a peer says of an optimizer that is not written here for it."""
+    return InputError(f"{peer}: only adam and sgd are written here, not {workload.optimizer}.")
