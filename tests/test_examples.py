@@ -1,6 +1,7 @@
 """The examples run as they are, and do what they say."""
 
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import xpnn
+from xpnn import bench
 from xpnn.cli import main
 
 from .conftest import LIBRARIES
@@ -46,6 +48,38 @@ def test_train_on_gpu_says_where_it_trains(tmp_path):
     assert float(re.search(r"accuracy (\S+)%", printed)[1]) > 98
 
 
+def load(name: str):
+    spec = importlib.util.spec_from_file_location(Path(name).stem, EXAMPLES / name)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script
+
+
+@pytest.mark.parametrize("part", ["steps", "arrays", "predict", "fit", "growth"])
+def test_each_part_of_the_benchmark_prints_its_table_and_writes_its_figures(part, tmp_path, capsys, monkeypatch):
+    """On xpnn and scikit-learn alone: compiling PyTorch's rows takes minutes."""
+    pytest.importorskip("sklearn")
+    script, find = load("benchmark_peers.py"), bench.find
+    monkeypatch.setattr(bench, "find", lambda names, peers=(), **how: find(names, {"sklearn"} & {*peers}, **how))
+    monkeypatch.setattr(sys, "argv", ["", part, "--quick", "--seconds", "0.02", "--run", "7", "--out", str(tmp_path)])
+    script.main()
+    title, _, header, *lines = capsys.readouterr().out.splitlines()
+    assert title == part
+    assert header.split()
+    assert lines or "torch" not in LIBRARIES
+    document = json.loads((tmp_path / f"{part}-7.json").read_text(encoding="utf-8"))
+    assert document["results"]
+    assert document["machine"]["cores"] >= 1
+
+
+def test_the_peak_memory_of_a_training_run_is_above_its_activations():
+    script = load("benchmark_peers.py")
+    workload = script.WORKLOADS[1]
+    assert script.peak_of("xpnn", 1, 1000) > 4 * workload.network.n_parameters
+    if "torch" in LIBRARIES:
+        assert script.peak_of("torch", 1, 1000) > 4 * workload.network.n_parameters
+
+
 @pytest.mark.parametrize(("table", "target"), [("breast_cancer.csv", "diagnosis"), ("wine.csv", "cultivar")])
 def test_the_real_tables_are_learned_through_the_command_line(table, target, tmp_path, capsys):
     path = str(EXAMPLES / "data" / table)
@@ -56,9 +90,7 @@ def test_the_real_tables_are_learned_through_the_command_line(table, target, tmp
 
 def test_the_tables_are_what_their_script_writes(tmp_path):
     pytest.importorskip("sklearn")
-    spec = importlib.util.spec_from_file_location("make_tables", EXAMPLES / "data" / "make_tables.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = load("data/make_tables.py")
     assert script.learn_sleep().write_csv() == (EXAMPLES / "data" / "learn_sleep.csv").read_text()
     wine = script.real(script.load_wine(), "cultivar").write_csv()
     assert wine == (EXAMPLES / "data" / "wine.csv").read_text()

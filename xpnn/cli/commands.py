@@ -10,6 +10,7 @@ import click
 
 import xpnn as library
 from xpnn import activations, backends, losses, optimizers, tables, text
+from xpnn.cli import bench as benchmark
 from xpnn.cli import using
 from xpnn.cli.train import Options
 from xpnn.cli.train import train as run_training
@@ -124,3 +125,35 @@ def devices() -> None:
         usable = "yes" if found.usable else "no"
         rows.append((found.library, found.version or "-", found.device or "-", usable, found.reason))
     click.echo(text.columns(rows))
+
+
+@xpnn.command()
+@click.option("--network", default="784,512,512,10", show_default=True, callback=_numbers, metavar="NODES",
+              help="Nodes of the layers, input first; ReLU between them, softmax at the end.")  # fmt: skip
+@click.option(
+    "--batch", type=click.IntRange(min=1), default=256, show_default=True, metavar="ROWS", help="Rows per step."
+)
+@click.option("--backends", default="all", show_default=True, callback=_names, metavar="NAMES",
+              help=f"Array libraries, such as numpy,torch, each on all its kinds of device: "
+                   f"{', '.join(backends.KNOWN)}, all.")  # fmt: skip
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True,
+              help="Of data and parameters.")  # fmt: skip
+@click.option("--optimizer", default="adam", show_default=True, metavar="NAME",
+              help=f"One of: {', '.join(optimizers.NAMES)}.")  # fmt: skip
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=2.0, show_default=True,
+              help="How long to time each row.")  # fmt: skip
+@click.option("--predict", is_flag=True, help="Time predictions instead of training steps.")
+@click.option("--sweep", type=click.Choice(["batch", "width"]),
+              help="Go through batches 1 to 16384, or hidden layers of 16 to 4096 nodes.")  # fmt: skip
+@click.option("--compare", default="", callback=_names, metavar="NAMES",
+              help="Peers to time as well, as their users write them: torch, jax, sklearn, all.")  # fmt: skip
+@click.option("--json", type=_FILE, metavar="FILE.json",
+              help="Write all figures, the machine, versions, threads and settings there.")  # fmt: skip
+@click.option("--plot", type=_FILE, metavar="FILE.png", help="Draw the result there; needs matplotlib.")
+def bench(**options: Any) -> int:
+    """Time the steps of a network on every array library and device here, side by side.
+
+    The rows take turns, so that what disturbs the machine disturbs them all. Times are medians; "products alone" is
+    the share that the same matrix products take there by themselves, measured too.
+    """
+    return benchmark.bench(benchmark.Options(**options))
