@@ -288,7 +288,7 @@ def steps(network, loss, optimizer, batches, *, compile=None, backend=NUMPY):
     step = make_step(network, loss, optimizer, xp=xp, backend=backend, compile=compile)
     state = first_state(network, optimizer, network.init(0, like=like), xp=xp)
     losses = []
-    with backend.on(like), step.many():
+    with backend.on(like):
         for x, y, w in batches:
             state, value = step(state, x, y, w)
             losses.append(float(value))
@@ -338,7 +338,6 @@ def test_steps_of_every_optimizer_and_of_other_losses(optimizer, output, loss, d
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_a_batch_shared_out_among_threads_gives_the_same(count, weighted, reduction, dtype, rng, monkeypatch):
-    monkeypatch.setattr(lanes, "ALONE", 0)
     monkeypatch.setattr(lanes, "ENOUGH", 1)
     monkeypatch.setattr(blas, "threads", lambda: count)
     network, loss = xpnn.mlp([5, 40, 3], hidden="relu", output="softmax"), xpnn.CategoricalCrossentropy(reduction)
@@ -372,7 +371,6 @@ class Centre(xpnn.Layer):
 
 
 def test_samples_that_meet_in_a_layer_are_not_shared_out(rng, monkeypatch):
-    monkeypatch.setattr(lanes, "ALONE", 0)
     monkeypatch.setattr(lanes, "ENOUGH", 1)
     monkeypatch.setattr(blas, "threads", lambda: 2)
     network = xpnn.Sequential(xpnn.Dense(4, "tanh"), Centre(), xpnn.Dense(3, "softmax"), input_shape=(5,))
@@ -481,8 +479,6 @@ def test_torch_tensors_on_the_cpu_are_trained_where_they_lie(rng):
     assert isinstance(loss, torch.Tensor)
     again, _ = step(after, x, y, None)
     assert again.params is before.params
-    with backend.steps(step._update):
-        assert all(each.num_threads == 1 for each in blas._libraries())
 
 
 def test_torch_compile_that_fails_is_said_and_the_step_runs(rng, monkeypatch):

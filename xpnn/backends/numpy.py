@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.backends.generic import Backend, Function
-from xpnn.compiler import Compiled, blas
+from xpnn.compiler import Compiled
 from xpnn.compiler.lanes import Lanes
 from xpnn.compiler.rows import Rows
 from xpnn.optimizers import Rule
@@ -52,10 +52,6 @@ class NumPy(Backend):
         if compile is False or work is None:
             return alone
         return Lanes(gradient, rule, xp, alone, work)
-
-    def steps(self, step: Function) -> AbstractContextManager[Any]:
-        """Products on one thread, where the step does so anyway: set once instead of at each step."""
-        return blas.one_thread if isinstance(step, Lanes) else super().steps(step)
 
 
 BACKEND = NumPy("numpy")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import warnings
-from contextlib import AbstractContextManager
 from operator import is_
 from typing import Any
 
@@ -82,10 +81,6 @@ class Torch(Backend):
         here = numpy.BACKEND
         return _SharedMemory(here.step(gradient, rule, here.namespace(), work=work), plain)
 
-    def steps(self, step: Function) -> AbstractContextManager[Any]:
-        """As NumPy where it takes them."""
-        return numpy.BACKEND.steps(step.inner) if isinstance(step, _SharedMemory) else super().steps(step)
-
     def synchronize(self, array: Array) -> None:
         """Wait for the tensor's device."""
         import torch
@@ -99,7 +94,7 @@ class _SharedMemory:
     """A step of tensors on the CPU, taken by NumPy on the same memory."""
 
     def __init__(self, step: Function, elsewhere: Function) -> None:
-        self.inner, self._elsewhere = step, elsewhere
+        self._step, self._elsewhere = step, elsewhere
         self._tensors: tuple[Any, ...] = ()
         self._arrays: tuple[Any, ...] = ()
 
@@ -113,7 +108,7 @@ class _SharedMemory:
         if not (len(vectors) == len(self._tensors) and all(map(is_, vectors, self._tensors))):
             self._tensors, self._arrays = vectors, tuple(map(_as_numpy, vectors))
         with np.errstate(over="ignore", invalid="ignore"):
-            arrays, loss = self.inner(self._arrays, x.numpy(), y.numpy(), _as_numpy(w), constants, number)
+            arrays, loss = self._step(self._arrays, x.numpy(), y.numpy(), _as_numpy(w), constants, number)
         if not all(map(is_, arrays, self._arrays)):
             self._arrays = arrays
             self._tensors = tuple(None if a is None else torch.from_numpy(a) for a in arrays)

@@ -24,6 +24,7 @@ from xpnn.typing import Namespace
 @dataclass
 class _Program:
     bind: Callable[..., Any]
+    fits: Callable[..., bool]
     source: str
     state: tuple[Any, ...] = ()
     run: Any = None
@@ -49,32 +50,40 @@ class Compiled:
     ) -> None:
         self.function, self.xp, self.reuse, self.block = function, xp, reuse, block
         self.programs: dict[Any, _Program | None] = {}
+        self._latest: _Program | None = None
         self._memory: dict[tuple[str, int], NDArray[np.uint8]] = {}
 
     def __call__(self, state: tuple[Any, ...], *inputs: Any) -> Any:
         """The function of the arguments."""
-        key = _kinds(inputs)
-        if key not in self.programs:
-            try:
-                self.programs[key] = self._program((state, *inputs))
-            except Exception as reason:  # whatever it does with what stands for its arrays
-                result = self.function(self.xp, state, *inputs)  # raises what is wrong with them, if anything is
-                self.programs[key] = None
-                why = str(reason) if isinstance(reason, CannotRecord) else f"{type(reason).__name__}: {reason}"
-                message = f"a step cannot be recorded and runs call by call, which is slower ({why})"
-                warnings.warn(message, RuntimeWarning, stacklevel=2)
-                return result
-        program = self.programs[key]
-        if program is None:
-            return self.function(self.xp, state, *inputs)
+        program = self._latest
+        if program is None or not program.fits(*inputs):
+            program = self._find(state, inputs)
+            if program is None:
+                return self.function(self.xp, state, *inputs)
+            self._latest = program
         if program.run is None or not all(map(is_, state, program.state)):
             program.run, program.state = program.bind(state), state
         return program.run(*inputs)
 
-    def _program(self, arguments: tuple[Any, ...]) -> _Program:
+    def _find(self, state: tuple[Any, ...], inputs: tuple[Any, ...]) -> _Program | None:
+        """The program for arguments of these kinds; None if there can be none."""
+        key = _kinds(inputs)
+        if key not in self.programs:
+            try:
+                self.programs[key] = self._record((state, *inputs))
+            except Exception as reason:  # whatever it does with what stands for its arrays
+                copies = tuple(each if each is None else each.copy() for each in state)
+                self.function(self.xp, copies, *inputs)  # raises what is wrong with the arguments, if anything is
+                self.programs[key] = None
+                why = str(reason) if isinstance(reason, CannotRecord) else f"{type(reason).__name__}: {reason}"
+                message = f"a step cannot be recorded and runs call by call, which is slower ({why})"
+                warnings.warn(message, RuntimeWarning, stacklevel=3)
+        return self.programs[key]
+
+    def _record(self, arguments: tuple[Any, ...]) -> _Program:
         recording = record(self.function, self.xp, arguments)
         emitter = Emitter(Plan(recording, reuse=self.reuse, block=self.block), self._bytes)
-        return _Program(emitter.make(), emitter.source)
+        return _Program(*emitter.make(), emitter.source)
 
     def _bytes(self, name: tuple[str, int], nbytes: int) -> NDArray[np.uint8]:
         """Memory that all programs share: only one of them runs at a time."""

@@ -64,11 +64,11 @@ class Emitter:
                     self._place(call.result, ("scratch", plan.scratch[call.result]), shape, nbytes)
         self.source = self._write()
 
-    def make(self) -> Callable[..., Any]:
-        """The function ``bind``."""
+    def make(self) -> tuple[Callable[..., Any], Callable[..., bool]]:
+        """The functions ``bind``, and ``fits``, which says whether inputs are of the kinds that `run` is for."""
         names = dict(self.names)
         exec(compile(self.source, "<recorded by xpnn>", "exec"), names)
-        return names.pop("bind")  # not among its own names: no cycle keeps the memory alive
+        return names.pop("bind"), names.pop("fits")  # not among their own names: no cycle keeps the memory alive
 
     # the source
 
@@ -107,6 +107,9 @@ class Emitter:
                 *body,
                 "    return run",
                 "",
+                f"def fits({', '.join(parameters)}):",
+                f"    return {' and '.join(map(self._kind, parameters, inputs)) or True}",
+                "",
             ]
         )
 
@@ -119,6 +122,16 @@ class Emitter:
             tree.name = f"{'x' if isinstance(tree, Value) else 'n'}{self._count}"
             return tree.name
         return f"none{self._count}"
+
+    def _kind(self, name: str, tree: Any) -> str:
+        """A condition that holds only for inputs of the recorded kind."""
+        if isinstance(tree, Value):
+            dtype = self._global(tree.array.dtype, "dtype")
+            ours = f"type({name}) is {self._global(np.ndarray)}"
+            return f"{ours} and {name}.shape == {tree.array.shape} and {name}.dtype is {dtype}"
+        if isinstance(tree, Number):
+            return f"type({name}) is {type(tree.sample).__name__}"
+        return f"{name} is None" if tree is None else f"type({name}) is {type(tree).__name__}"
 
     def _number(self, call: Call) -> None:
         mark = _MARKS[call.function]
@@ -177,10 +190,10 @@ class Emitter:
                 slices.append(f"{names[key]} = {key[0]}{rows}")
             return names[key]
 
-        calls = [self._call(call, partial(sliced, call)) for call in group.calls]
+        calls = [self._call(call, partial(sliced, call), group) for call in group.calls]
         self._run.append(f"for row in range(0, {group.n}, {group.rows}):")
         head = [f"end = row + {group.rows}"]
-        if any("[:rows]" in line for line in slices):
+        if any("[:rows]" in line for line in [*slices, *calls]):
             head.append(f"rows = min({group.rows}, {group.n} - row)")
         self._run += [f"    {line}" for line in [*head, *slices, *calls]]
 
@@ -195,7 +208,7 @@ class Emitter:
 
     # one call
 
-    def _call(self, call: Call, name: Callable[[Value], str]) -> str:
+    def _call(self, call: Call, name: Callable[[Value], str], group: Group | None = None) -> str:
         value = call.result
         assert isinstance(value, Value)
         out = name(value)
@@ -218,14 +231,17 @@ class Emitter:
             ones = self._global(np.ones(shape, x.array.dtype), "ones")
             pair = f"{ones}, {operands[0]}" if axis == 0 else f"{operands[0]}, {ones}"
             return f"{self._global(np.dot)}({pair}, {out})"
-        if x.array.ndim == 2 and axis in (1, -1) and keep and _narrow(*x.array.shape):
-            return f"{self._global(over_columns)}({self._global(call.function)}, {operands[0]}, {out})"
         reduce: Any = call.function
         function = self._global(reduce.reduce, f"{reduce.__name__}_reduce")
+        if x.array.ndim == 2 and axis in (1, -1) and keep and x.array.shape[1] <= NARROW:
+            columns = np.empty(x.array.shape[::-1], x.array.dtype)
+            return f"{self._global(of_few_columns)}({function}, {operands[0]}, {self._global(columns, 's')}, {out})"
         return f"{function}({operands[0]}, {axis}, None, {out}, {keep})"
 
     def _plain(self, call: Call) -> str:
         """A call as it was recorded."""
+        if call.function is np.matrix_transpose and call.arguments[0].array.ndim == 2:
+            return f"{self._name(call.arguments[0])}.T"
         arguments = [self._tree(each) for each in call.arguments]
         arguments += [f"{name}={self._tree(each)}" for name, each in call.options.items()]
         return f"{self._global(call.function)}({', '.join(arguments)})"
@@ -268,6 +284,16 @@ class Emitter:
         self.names[name] = thing
         return name
 
+    def _filled(self, number: float, call: Call, group: Group | None) -> str:
+        """An array full of a number, of the shape of the call's result or of a block of it."""
+        assert isinstance(call.result, Value)
+        like = call.result.array
+        shape = (group.rows, *like.shape[1:]) if group else like.shape
+        key = (type(number), number, shape), like.dtype
+        if key not in self._numbers:
+            self._numbers[key] = self._global(np.full(shape, number, like.dtype), "full")
+        return self._numbers[key] + ("[:rows]" if group and group.n % group.rows else "")
+
     def _scalar(self, number: Any, dtype: Any) -> str:
         """A number as an array without axes: NumPy takes it faster than a Python number."""
         if isinstance(number, str | type(None)):
@@ -283,16 +309,19 @@ class Emitter:
         return self._numbers[key]
 
 
-def _narrow(n: int, k: int) -> bool:
-    """Whether NumPy is faster over k columns, each at some cost, than over n rows."""
-    return k > 1 and n > 28 * (k - 1) - 100
+NARROW = 32
+"""Up to so many columns NumPy reduces the transposed matrix faster."""
 
 
-def over_columns(function: np.ufunc, x: NDArray[Any], out: NDArray[Any]) -> None:
-    """``function.reduce(x, axis=1, keepdims=True, out=out)`` for few columns."""
-    function(x[:, 0:1], x[:, 1:2], out=out)
-    for j in range(2, x.shape[1]):
-        function(out, x[:, j : j + 1], out=out)
+def of_few_columns(reduce: Callable[..., Any], x: NDArray[Any], columns: NDArray[Any], out: NDArray[Any]) -> None:
+    """``reduce(x, axis=1, keepdims=True, out=out)``, column after column, each in one piece."""
+    columns = columns[:, : len(x)]
+    np.copyto(columns, x.T)
+    reduce(columns, 0, None, out.reshape(-1))
+
+
+_WHOLE = (np.maximum, np.minimum)
+"""Functions that NumPy runs about three times faster with an array of one number than with the number."""
 
 
 def _common(call: Call) -> Any:

@@ -1,10 +1,9 @@
 """One step of training on several threads, each with its share of the batch and then of the parameters.
 
 NumPy's matrix products use several threads by themselves, but nothing else does, and while the threads of a product
-wait for the next one they keep the processor's cores busy. So each product is kept on one thread; small steps stay on
-it altogether, and for large ones each thread goes through the network with its share of the samples. There are two
-points of a step where they wait for each other: when every share has its gradient, and when every share of the
-parameters is updated.
+wait for the next one they keep the processor's cores busy. So in large steps each product is kept on one thread, and
+each thread goes through the network with its share of the samples. There are two points of a step where they wait for
+each other: when every share has its gradient, and when every share of the parameters is updated.
 """
 
 from __future__ import annotations
@@ -22,9 +21,6 @@ from numpy.typing import NDArray
 
 from xpnn.compiler import Compiled, blas
 from xpnn.typing import Namespace
-
-ALONE = 2e6
-"""Floating-point operations of a step up to which no product in it is large enough for BLAS to use threads."""
 
 ENOUGH = 50e6
 """Floating-point operations of a step from which on sharing it out gains more than it costs."""
@@ -66,11 +62,8 @@ class Lanes:
     ) -> tuple[tuple[Any, ...], Any]:
         """One step."""
         n = len(x)
-        if self._work * n < ALONE:
-            return self._alone(vectors, x, y, w, constants, number)
         if self._work * n < ENOUGH or n < 32 * (count := blas.threads()) or count < 2:
-            with blas.one_thread:
-                return self._alone(vectors, x, y, w, constants, number)
+            return self._alone(vectors, x, y, w, constants, number)
         while len(self._lanes) < count:
             self._lanes.append(_Lane(self._gradient, self._rule, self._xp))
         lanes = self._lanes[:count]

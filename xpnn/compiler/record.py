@@ -151,6 +151,7 @@ class _Recorder:
             "astype": self._astype,
             "matmul": self.matmul,
             "concat": self._concat,
+            "matrix_transpose": lambda x: self.other(np.matrix_transpose, x),
         }
         if name in special:
             return special[name]

@@ -200,10 +200,9 @@ class _Loop:
         try:
             for epoch in range(1, self.epochs + 1):
                 total = EpochLoss(mean=self.loss.reduction == "mean", xp=xp, backend=backend)
-                with step.many():
-                    for x, y, w in self._batches(epoch):
-                        state, batch_loss = step(state, x, y, w)
-                        total.add(batch_loss, x, w)
+                for x, y, w in self._batches(epoch):
+                    state, batch_loss = step(state, x, y, w)
+                    total.add(batch_loss, x, w)
                 mean = total.result()
                 if not math.isfinite(mean):
                     raise diverged(epoch, f"the loss became {mean}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
@@ -144,21 +143,16 @@ class Step:
         What `xpnn.backends.Backend.step` gives.
     optimizer : Optimizer
         Its numbers for the step (learning rates that change, say) are worked out on the host.
-    backend : Backend
     """
 
-    def __init__(self, update: Callable[..., Any], optimizer: Optimizer, backend: Backend) -> None:
-        self._update, self._constants, self._backend = update, optimizer.constants, backend
+    def __init__(self, update: Callable[..., Any], optimizer: Optimizer) -> None:
+        self._update, self._constants = update, optimizer.constants
 
     def __call__(self, state: State, x: Array, y: Array, w: Array | None) -> tuple[State, Array]:
         """One step."""
         params, buffers, moments, number = state
         vectors, loss = self._update((params, buffers, *moments), x, y, w, self._constants(number), number)
         return State(vectors[0], vectors[1], vectors[2:], number + 1), loss
-
-    def many(self) -> AbstractContextManager[Any]:
-        """What to take many steps in, one after the other."""
-        return self._backend.steps(self._update)
 
 
 def make_step(
@@ -182,7 +176,7 @@ def make_step(
     work = 6 * network.n_parameters  # floating-point operations per sample
     gradient = _gradient(network, loss, seed)
     update = backend.step(gradient, optimizer.rule, xp, compile=compile, work=work if apart else None)
-    return Step(update, optimizer, backend)
+    return Step(update, optimizer)
 
 
 @lru_cache(maxsize=64)  # the same function for the same description: compiled once, it is found again
