@@ -339,7 +339,7 @@ def test_steps_of_every_optimizer_and_of_other_losses(optimizer, output, loss, d
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_a_batch_shared_out_among_threads_gives_the_same(count, weighted, reduction, dtype, rng, monkeypatch):
     monkeypatch.setattr(lanes, "ENOUGH", 1)
-    monkeypatch.setattr(blas, "threads", lambda: count)
+    monkeypatch.setattr(blas.threads, "count", lambda: count)
     network, loss = xpnn.mlp([5, 40, 3], hidden="relu", output="softmax"), xpnn.CategoricalCrossentropy(reduction)
     batches = ragged(rng, dtype, weighted, sizes=(128, 128, 101, 128, 40))  # the last is too small to share
     called = []
@@ -372,7 +372,7 @@ class Centre(xpnn.Layer):
 
 def test_samples_that_meet_in_a_layer_are_not_shared_out(rng, monkeypatch):
     monkeypatch.setattr(lanes, "ENOUGH", 1)
-    monkeypatch.setattr(blas, "threads", lambda: 2)
+    monkeypatch.setattr(blas.threads, "count", lambda: 2)
     network = xpnn.Sequential(xpnn.Dense(4, "tanh"), Centre(), xpnn.Dense(3, "softmax"), input_shape=(5,))
     loss, batches = xpnn.CategoricalCrossentropy(), ragged(rng, "float64", False, sizes=(128, 128))
     ours, expected = (steps(network, loss, xpnn.SGD(0.1), batches, compile=c) for c in (None, False))
@@ -409,17 +409,36 @@ def test_the_threads_work_in_a_child_process_too():
     assert done.stdout.strip() == "0"
 
 
+def set_threads() -> set[int]:
+    return {each.num_threads for each in blas._libraries()}
+
+
 def test_products_use_one_thread_inside_and_as_many_as_before_outside():
-    before = [each.num_threads for each in blas._libraries()]
-    with blas.one_thread:
-        assert all(each.num_threads == 1 for each in blas._libraries())
-        with blas.one_thread:
-            assert blas.threads() == min(before, default=1)
-        assert all(each.num_threads == 1 for each in blas._libraries())
-    assert [each.num_threads for each in blas._libraries()] == before
-    with contextlib.suppress(KeyError), blas.one_thread:
+    before = set_threads()
+    with blas.threads.one:
+        assert set_threads() <= {1}
+        with blas.threads.one:
+            assert blas.threads.count() == min(before, default=1)
+        assert set_threads() <= {1}
+    assert set_threads() == before
+    with contextlib.suppress(KeyError), blas.threads.one:
         raise KeyError
-    assert [each.num_threads for each in blas._libraries()] == before
+    assert set_threads() == before
+
+
+def test_between_many_steps_they_stay_at_one_thread():
+    before = set_threads()
+    with blas.threads.kept:
+        assert set_threads() == before
+        for _ in range(2):
+            with blas.threads.one:
+                assert set_threads() <= {1}
+            assert set_threads() <= {1}
+            assert blas.threads.count() == min(before, default=1)
+    assert set_threads() == before
+    with blas.threads.one, blas.threads.kept:
+        pass
+    assert set_threads() == before
 
 
 # predictions

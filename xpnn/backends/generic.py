@@ -175,6 +175,10 @@ class Backend:
             return functools.partial(step, xp)
         return self.compile(step, xp, asked=compile is True)
 
+    def steps(self) -> AbstractContextManager[Any]:
+        """What to take many steps in, one after the other."""
+        return contextlib.nullcontext()
+
 
 def first_line(error: BaseException) -> str:
     """An error as one line: its class, unless it is one of xpnn's, and the first line of its message."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from xpnn.backends.generic import Backend, Function
 from xpnn.compiler import Compiled
+from xpnn.compiler.blas import threads
 from xpnn.compiler.lanes import Lanes
 from xpnn.compiler.rows import Rows
 from xpnn.optimizers import Rule
@@ -52,6 +53,10 @@ class NumPy(Backend):
         if compile is False or work is None:
             return alone
         return Lanes(gradient, rule, xp, alone, work)
+
+    def steps(self) -> AbstractContextManager[Any]:
+        """The number of threads of products set once, not at each step."""
+        return threads.kept
 
 
 BACKEND = NumPy("numpy")

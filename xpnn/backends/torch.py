@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+from contextlib import AbstractContextManager
 from operator import is_
 from typing import Any
 
@@ -80,6 +81,10 @@ class Torch(Backend):
             return plain
         here = numpy.BACKEND
         return _SharedMemory(here.step(gradient, rule, here.namespace(), work=work), plain)
+
+    def steps(self) -> AbstractContextManager[Any]:
+        """NumPy's: it takes those on a CPU."""
+        return numpy.BACKEND.steps()
 
     def synchronize(self, array: Array) -> None:
         """Wait for the tensor's device."""

@@ -162,8 +162,9 @@ def _prepare(library: str, device: str, compile: bool | None, workload: Workload
     def run(steps: int) -> Any:
         nonlocal state
         with backend.on(x):
-            for _ in range(steps):
-                state, loss = step(state, x, y, None)
+            with backend.steps():
+                for _ in range(steps):
+                    state, loss = step(state, x, y, None)
             backend.synchronize(loss)
         return loss
 

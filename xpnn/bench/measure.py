@@ -14,7 +14,8 @@ from xpnn.bench.contenders import Run
 
 K = TypeVar("K", bound=Hashable)
 
-_TURN = 0.05  # seconds: long against the clock and a cold cache, short against the machine's moods
+_TURN = 0.1  # seconds: long against the clock and a cold cache, short against the machine's moods
+_LEAD = 0.12  # seconds before a turn: for so long the threads of the BLAS that had the last one keep a core busy
 _MOST = 1 << 20  # steps per turn
 _LEAST = 3  # turns: fewer have no spread
 
@@ -66,8 +67,9 @@ class _Entrant:
         self.fit_to(turn, took)
 
     def take_turn(self, turn: float, clock: Callable[[], float]) -> None:
-        if self.steps > 1:
-            self.run(1)  # wakes its threads, fills the caches; a single step is long enough to do without
+        start = clock()
+        while clock() - start < _LEAD * turn / _TURN:  # wakes its threads, fills the caches, lets others fall asleep
+            self.run(max(1, self.steps // 4))
         took = self.time(clock)
         self.spent += took
         self.done += self.steps

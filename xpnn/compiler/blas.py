@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -22,37 +23,58 @@ def _libraries() -> list[Any]:
     return own or found
 
 
-class OneThread:
-    """A context in which products use one thread; may be entered several times, by several threads at once."""
+class Threads:
+    """Sets the number of threads of products; may be used by several threads at once.
+
+    ``with threads.one:`` uses one inside. As setting it back takes longer than a small layer, it is left at one
+    between such blocks inside ``with threads.kept:``.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._inside = 0
-        self._before: list[int] = []
+        self._before: list[int] = []  # empty: nothing has been set
+        self.one = _Counted(self._lock, self._set, self._reset)
+        self.kept = _Counted(self._lock, lambda: None, self._reset)
+
+    def _set(self) -> None:
+        if not self._before:
+            self._before = [each.num_threads for each in _libraries()]
+            for each in _libraries():
+                each.set_num_threads(1)
+
+    def _reset(self) -> None:
+        if self._before and not self.one.inside and not self.kept.inside:
+            for each, count in zip(_libraries(), self._before, strict=True):
+                each.set_num_threads(count)
+            self._before = []
+
+    def count(self) -> int:
+        """The number of threads, apart from what is set here; 1 if it cannot be found out."""
+        with self._lock:
+            counts = self._before or [each.num_threads for each in _libraries()]
+        return min(counts, default=1)
+
+
+class _Counted:
+    """A context that does something when the first enters and when the last has left."""
+
+    def __init__(self, lock: threading.Lock, first: Callable[[], None], last: Callable[[], None]) -> None:
+        self._lock, self._first, self._last = lock, first, last
+        self.inside = 0
 
     def __enter__(self) -> None:
         with self._lock:
-            if not self._inside:
-                self._before = [each.num_threads for each in _libraries()]
-                for each in _libraries():
-                    each.set_num_threads(1)
-            self._inside += 1
+            self.inside += 1
+            if self.inside == 1:
+                self._first()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._lock:
-            self._inside -= 1
-            if not self._inside:
-                for each, count in zip(_libraries(), self._before, strict=True):
-                    each.set_num_threads(count)
-
-    def threads(self) -> int:
-        """The number of threads outside of this context, 1 if it cannot be found out."""
-        with self._lock:
-            counts = self._before if self._inside else [each.num_threads for each in _libraries()]
-        return min(counts, default=1)
+            self.inside -= 1
+            if not self.inside:
+                self._last()
 
 
-one_thread = OneThread()
-threads = one_thread.threads
+threads = Threads()

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import contextvars
 import os
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from operator import is_
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.compiler import Compiled, blas
+from xpnn.compiler import Compiled
+from xpnn.compiler.blas import threads
 from xpnn.typing import Namespace
 
 ENOUGH = 50e6
@@ -62,7 +62,7 @@ class Lanes:
     ) -> tuple[tuple[Any, ...], Any]:
         """One step."""
         n = len(x)
-        if self._work * n < ENOUGH or n < 32 * (count := blas.threads()) or count < 2:
+        if self._work * n < ENOUGH or n < 32 * (count := threads.count()) or count < 2:
             return self._alone(vectors, x, y, w, constants, number)
         while len(self._lanes) < count:
             self._lanes.append(_Lane(self._gradient, self._rule, self._xp))
@@ -79,7 +79,7 @@ class Lanes:
         def update(k: int) -> None:
             lanes[k].update(lanes[k].state, constants)
 
-        with blas.one_thread:
+        with threads.one:
             results = _on_threads(gradient, count)
             gradients = [g for _, g, _ in results]
             self._share(lanes, vectors, gradients)
@@ -124,19 +124,56 @@ class _Lane:
 
 def _on_threads(function: Callable[[int], Any], count: int) -> list[Any]:
     """``[function(0), …, function(count - 1)]``, the first on this thread, the others beside it."""
-    others = [_pool().submit(contextvars.copy_context().run, function, k) for k in range(1, count)]
+    workers = [_idle.pop() if _idle else _Worker() for _ in range(1, count)]
+    for k, worker in enumerate(workers, 1):
+        worker.start(function, k)
     try:
         first = function(0)
     finally:
-        for each in others:
-            each.exception()  # waits: nothing may still write when this returns
-    return [first, *(each.result() for each in others)]
+        outcomes = [worker.wait() for worker in workers]  # nothing may still write when this returns
+        _idle.extend(workers)
+    for _, error in outcomes:
+        if error is not None:
+            raise error
+    return [first, *(result for result, _ in outcomes)]
 
 
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count(), "xpnn")
+class _Worker:
+    """A thread that does one thing after the other: with two locks, in a fifth of the time a pool needs for it."""
 
+    def __init__(self) -> None:
+        self._go, self._done = threading.Lock(), threading.Lock()
+        self._go.acquire()
+        self._done.acquire()
+        self._task: tuple[contextvars.Context, Callable[[int], Any], int] | None = None
+        self._outcome: tuple[Any, BaseException | None] = None, None
+        threading.Thread(target=self._run, name="xpnn", daemon=True).start()
+
+    def start(self, function: Callable[[int], Any], k: int) -> None:
+        """Let it begin with ``function(k)``, in the context of this thread: NumPy's errstate is part of it."""
+        self._task = contextvars.copy_context(), function, k
+        self._go.release()
+
+    def wait(self) -> tuple[Any, BaseException | None]:
+        """The result or error."""
+        self._done.acquire()
+        outcome, self._outcome = self._outcome, (None, None)
+        return outcome
+
+    def _run(self) -> None:
+        while True:
+            self._go.acquire()
+            assert self._task is not None
+            context, function, k = self._task
+            try:
+                self._outcome = context.run(function, k), None
+            except BaseException as error:  # raised again by whoever waits
+                self._outcome = None, error
+            self._task = context = function = None  # type: ignore[assignment]
+            self._done.release()
+
+
+_idle: list[_Worker] = []
 
 if hasattr(os, "register_at_fork"):  # a child process has none of its parent's threads
-    os.register_at_fork(after_in_child=_pool.cache_clear)
+    os.register_at_fork(after_in_child=_idle.clear)

@@ -7,6 +7,8 @@ that is large is computed, and no memory of the caller's is touched.
 
 from __future__ import annotations
 
+import math
+import mmap
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -113,7 +115,7 @@ def record(function: Callable[..., Any], xp: Namespace, arguments: tuple[Any, ..
 
 def _stand_in(leaf: Any) -> Any:
     if isinstance(leaf, np.ndarray):
-        return Value(np.zeros(leaf.shape, leaf.dtype))
+        return Value(zeros(leaf.shape, leaf.dtype))
     if isinstance(leaf, int | float) and not isinstance(leaf, bool):
         return Number(type(leaf)(1))
     if leaf is None:
@@ -207,7 +209,7 @@ class _Recorder:
         value = self.hide(x)
         if not copy and value.array.dtype == dtype:
             return x
-        return self._write("elementwise", cast, (value,), np.zeros(value.array.shape, dtype))
+        return self._write("elementwise", cast, (value,), zeros(value.array.shape, dtype))
 
     def _reduce(self, name: str, function: Callable[..., Any], x: Any, **options: Any) -> Any:
         value = self.hide(x)
@@ -226,14 +228,14 @@ class _Recorder:
         (n, k), (rows, m) = left.array.shape, right.array.shape
         if k != rows:
             raise CannotRecord("matrices that do not fit")
-        return self._write("product", np.dot, (left, right), np.zeros((n, m), left.array.dtype))
+        return self._write("product", np.dot, (left, right), zeros((n, m), left.array.dtype))
 
     def _concat(self, arrays: Any, *, axis: int | None = 0) -> Any:
         values = [self.hide(each) for each in arrays]
         if axis != 0 or len({(v.array.dtype, v.array.shape[1:]) for v in values}) > 1:
             return self.other(self._xp.concat, list(arrays), axis=axis)
         shape = (sum(v.array.shape[0] for v in values), *values[0].array.shape[1:])
-        return self._write("join", np.concatenate, (values,), np.zeros(shape, values[0].array.dtype))
+        return self._write("join", np.concatenate, (values,), zeros(shape, values[0].array.dtype))
 
     def other(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """Any other function, done for real on the stand-ins: a view, or something new."""
@@ -284,7 +286,18 @@ def _blank(function: Any, operands: tuple[Any, ...]) -> NDArray[Any]:
         else each.sample if isinstance(each, Number) else each
         for each in operands
     ]  # fmt: skip
-    return np.zeros(np.broadcast_shapes(*(a.shape for a in arrays)), np.asarray(function(*sample)).dtype)
+    return zeros(np.broadcast_shapes(*(a.shape for a in arrays)), np.asarray(function(*sample)).dtype)
+
+
+_MAPPED = 1 << 18
+
+
+def zeros(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """Zeros that take up no memory until they are written to, which nothing does."""
+    count, dtype = math.prod(shape), np.dtype(dtype)
+    if count * dtype.itemsize < _MAPPED:
+        return np.zeros(shape, dtype)
+    return np.frombuffer(mmap.mmap(-1, count * dtype.itemsize), dtype, count).reshape(shape)
 
 
 def _array(leaf: Any) -> Any:

@@ -100,8 +100,9 @@ def _seconds_per_step(
         def seconds(count: int) -> float:
             nonlocal state
             start = time.perf_counter()
-            for _ in range(count):
-                state, value = step(state, a, b, None)
+            with backend.steps():
+                for _ in range(count):
+                    state, value = step(state, a, b, None)
             backend.synchronize(value)
             return time.perf_counter() - start
 

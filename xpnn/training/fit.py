@@ -176,7 +176,7 @@ class _Loop:
             history["validation_loss"] = []
         view = MappingProxyType(history)
         # what training has reached after the last finished epochs
-        snapshots = deque([self._snapshot(0, state)], maxlen=2)
+        snapshots = deque([self._snapshot(0, state)])
 
         def model(reached: _Snapshot, stopped: str) -> Model:
             kept = {name: values[: reached.epoch] for name, values in history.items()}
@@ -200,12 +200,15 @@ class _Loop:
         try:
             for epoch in range(1, self.epochs + 1):
                 total = EpochLoss(mean=self.loss.reduction == "mean", xp=xp, backend=backend)
-                for x, y, w in self._batches(epoch):
-                    state, batch_loss = step(state, x, y, w)
-                    total.add(batch_loss, x, w)
+                with backend.steps():
+                    for x, y, w in self._batches(epoch):
+                        state, batch_loss = step(state, x, y, w)
+                        total.add(batch_loss, x, w)
                 mean = total.result()
                 if not math.isfinite(mean):
                     raise diverged(epoch, f"the loss became {mean}")
+                if len(snapshots) == 2:
+                    snapshots.popleft()  # before another copy is made
                 reached = self._snapshot(epoch, state)
                 checked = float(J(reached.params, reached.buffers, *self.check)) if self.check else None
                 history["loss"].append(mean)
