@@ -110,7 +110,7 @@ def fit(options):
     from sklearn.datasets import load_digits
 
     X, y = load_digits(return_X_y=True)
-    tasks = [("digits", WORKLOADS[1], (X / 16).astype(np.float32), y, 10)]
+    tasks = [("digits", WORKLOADS[1], (X / 16).astype(np.float32), y, 10 if options.quick else 100)]
     if not options.quick:
         tasks.append(("synthetic", WORKLOADS[2], *rows_of(WORKLOADS[2], 60_000), 1))
     lines = [("data", "rows", "network", "batch", "epochs", "fit s", "bare steps s", "ratio")]

@@ -143,11 +143,11 @@ class Emitter:
     def _view(self, call: Call) -> None:
         value = call.result
         assert isinstance(value, Value)
-        if all(each in self._fixed for each in call.values()):
+        if all(each in self._fixed for each in call.reads):
             arguments = _fill((call.arguments, call.options), self._fixed)
             self._hold(value, call.function(*arguments[0], **arguments[1]))
             return
-        early = all(each in self._fixed or each in self._bound for each in call.values())
+        early = all(each in self._fixed or each in self._bound for each in call.reads)
         value.name = self._new("b" if early else "v")
         if early:
             self._bound.add(value)
@@ -218,12 +218,12 @@ class Emitter:
                 name(each) if isinstance(each, Value) else self._scalar(each, dtype) for each in call.arguments
             ]
             return f"{self._global(call.function)}({', '.join(operands)}, out={out})"
-        operands = [name(each) for each in call.values()]
+        operands = [name(each) for each in call.reads]
         if call.kind == "product":
             return f"{self._global(np.dot)}({', '.join(operands)}, {out})"
         if call.kind == "join":
             return f"{self._global(np.concatenate)}(({', '.join(operands)},), 0, {out})"
-        (x,) = call.values()
+        (x,) = call.reads
         axis, keep = call.options["axis"], call.options["keepdims"]
         if call.function is np.add and x.array.ndim == 2 and axis in (0, 1, -1):  # as a product with ones: faster
             n, m = x.array.shape
@@ -326,7 +326,7 @@ _WHOLE = (np.maximum, np.minimum)
 
 def _common(call: Call) -> Any:
     """The dtype that numbers among the arguments take on."""
-    dtypes = [each.array.dtype for each in call.values()]
+    dtypes = [each.array.dtype for each in call.reads]
     return np.result_type(*dtypes) if dtypes else np.dtype(bool)
 
 

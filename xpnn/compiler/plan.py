@@ -89,7 +89,7 @@ class Plan:
         written = {c.result.owner for c in calls if c.in_place and isinstance(c.result, Value)}
         made = {c.result for c in calls}
         for call in calls:
-            for each in call.values():  # plain arrays that the function holds
+            for each in call.reads:  # plain arrays that the function holds
                 if each not in made and each not in self.inputs:
                     self.constants[each] = each.array
             result = call.result
@@ -138,7 +138,7 @@ class Plan:
         blocks = count()
         freed: list[int] = []
         for i, call in enumerate(group.calls, start):
-            dying = {home for home in map(self.home, call.values()) if death[home] == i}
+            dying = {home for home in map(self.home, call.reads) if death[home] == i}
             new = self._homeless(call)
             over = new is call.result and _may_write_over(call)
             leaving = dying & self.scratch.keys()
@@ -148,7 +148,7 @@ class Plan:
                 fitting = spare[_row(new)]
                 self.scratch[new] = fitting.pop() if fitting else next(blocks)
             elif new is not None:
-                twin = next((v for v in call.values() if over and v in dying and self._twins(v, new)), None)
+                twin = next((v for v in call.reads if over and v in dying and self._twins(v, new)), None)
                 if twin is None:
                     self.slots[new] = self._take(new.array.nbytes, free)
                 else:
@@ -189,7 +189,7 @@ class Plan:
 
 
 def _touched(call: Call) -> list[Value]:
-    return [each for each in (*call.values(), call.result) if isinstance(each, Value)]
+    return [each for each in (*call.reads, call.result) if isinstance(each, Value)]
 
 
 def _may_write_over(call: Call) -> bool:
@@ -212,7 +212,7 @@ def _group(work: list[Call], block: int) -> list[Group]:
             groups.append(Group([call], n))
     for group in groups:
         if group.n:
-            width = max(each.array.size // group.n for call in group.calls for each in (*call.values(), call.result)
+            width = max(each.array.size // group.n for call in group.calls for each in (*call.reads, call.result)
                         if isinstance(each, Value) and each.array.shape[:1] == (group.n,))  # fmt: skip
             rows = max(1, block // max(1, width))
             if rows * 2 <= group.n:
@@ -226,12 +226,12 @@ def _rows(call: Call) -> int:
         return 0
     shape = call.result.array.shape
     if call.kind == "reduce":
-        (x,) = call.values()
+        (x,) = call.reads
         if x.array.ndim != 2 or call.options["axis"] not in (1, -1):
             return 0
     elif call.kind != "elementwise":
         return 0
-    for each in call.values():
+    for each in call.reads:
         other = each.array.shape
         aligned = len(other) == len(shape) or call.kind == "reduce"
         if not (aligned and other[:1] in ((shape[0],), (1,))) and len(other) >= len(shape):

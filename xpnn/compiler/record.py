@@ -12,7 +12,7 @@ import mmap
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +70,8 @@ class Number:
     name: str = ""
 
 
-class Call(NamedTuple):
+@dataclass(eq=False)
+class Call:
     """One call: of what kind, of which function with which arguments, giving what.
 
     Kinds: ``elementwise``, ``reduce``, ``product``, ``join``, ``view``, ``number`` and ``other``.
@@ -82,10 +83,10 @@ class Call(NamedTuple):
     options: dict[str, Any]
     result: Value | Number
     in_place: bool = False
+    reads: tuple[Value, ...] = ()  # the arrays among the arguments
 
-    def values(self) -> Iterator[Value]:
-        """The arrays among the arguments."""
-        return (each for each in _flat((self.arguments, self.options)) if isinstance(each, Value))
+    def __post_init__(self) -> None:
+        self.reads = tuple(each for each in _flat((self.arguments, self.options)) if isinstance(each, Value))
 
 
 @dataclass

@@ -236,7 +236,9 @@ class _Loop:
         return model(snapshots[-1], stopped)
 
     def _snapshot(self, epoch: int, state: State) -> _Snapshot:
-        """A copy, because the next step may write over the state."""
+        """A copy, because the next step may write over the state; after the last there is none."""
+        if epoch == self.epochs:
+            return _Snapshot(epoch, state.params, state.buffers)
         buffers = None if state.buffers is None else arrays.copy(state.buffers, self.xp)
         return _Snapshot(epoch, arrays.copy(state.params, self.xp), buffers)
 
