@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from dataclasses import dataclass
 
@@ -15,8 +16,10 @@ import pytest
 import xpnn
 from xpnn import backends
 from xpnn.backends.generic import Backend
-from xpnn.compiler import Compiled, blas, lanes, rows
+from xpnn.compiler import Compiled, blas, lanes, plan, rows
+from xpnn.compiler import steps as stepping
 from xpnn.compiler.record import CannotRecord, record
+from xpnn.compiler.shares import CannotShare, row_by_row, share
 from xpnn.training.step import first_state, make_step
 
 from .cases import ACTIVATIONS, OPTIMIZERS
@@ -25,9 +28,9 @@ NUMPY = backends.get("numpy")
 xp = NUMPY.namespace()
 
 
-def both(function, state, *inputs, **options):
+def both(function, state, *inputs):
     """What the function gives, recorded and run for the second time, and as it is; from equal copies of the state."""
-    compiled = Compiled(function, xp, **options)
+    compiled = Compiled(function, xp)
     copies = [tuple(None if a is None else a.copy() for a in state) for _ in range(3)]
     compiled(copies[0], *inputs)  # another state first: nothing of it may be left
     return compiled(copies[1], *inputs), function(xp, copies[2], *inputs), compiled
@@ -106,10 +109,11 @@ FORMULAS = [operators, reductions, views, made, in_place_over_views]
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("block", [1 << 15, 8])
 @pytest.mark.parametrize("function", FORMULAS, ids=lambda f: f.__name__)
-def test_a_formula_recorded_equals_the_formula(function, block, dtype, rng):
+def test_a_formula_recorded_equals_the_formula(function, block, dtype, rng, monkeypatch):
+    monkeypatch.setattr(plan, "BLOCK", block)
     x, p = (rng.normal(size=(7, 4)).astype(dtype) for _ in range(2))
     kept = x.copy()
-    ours, expected, _ = both(function, (p,), x, 3, block=block)
+    ours, expected, _ = both(function, (p,), x, 3)
     assert_same(ours, expected)
     np.testing.assert_array_equal(x, kept)
 
@@ -193,7 +197,9 @@ def test_memory_is_used_again():
     assert_same(compiled((), np.full((100, 10), 0.1)), chain(xp, (), np.full((100, 10), 0.1)))
 
 
-def test_blocks_need_no_more_memory_for_more_rows():
+def test_blocks_need_no_more_memory_for_more_rows(monkeypatch):
+    monkeypatch.setattr(plan, "BLOCK", 100)
+
     def chain(xp, state, x):
         (p,) = state
         p += xp.exp(x * 0.5) - x
@@ -201,7 +207,7 @@ def test_blocks_need_no_more_memory_for_more_rows():
 
     sizes = []
     for n in (1000, 100_000):
-        compiled = Compiled(chain, xp, block=100)
+        compiled = Compiled(chain, xp)
         compiled((np.zeros(n),), np.ones(n))
         sizes.append(sum(array.nbytes for array in compiled._memory.values()))
     assert sizes[0] == sizes[1]
@@ -334,19 +340,60 @@ def test_steps_of_every_optimizer_and_of_other_losses(optimizer, output, loss, d
     assert_same_training(ours, expected, dtype)
 
 
+@pytest.fixture
+def shared(monkeypatch):
+    """Lets every step be shared out among so many threads, and tells which were."""
+
+    def use(count):
+        monkeypatch.setattr(stepping, "ENOUGH", 1)
+        monkeypatch.setattr(blas.threads, "count", lambda: count)
+        calls = []
+        on_threads = lanes.on_threads
+        monkeypatch.setattr(
+            lanes, "on_threads", lambda functions: calls.append(len(functions)) or on_threads(functions)
+        )
+        return calls
+
+    return use
+
+
 @pytest.mark.parametrize("count", [2, 3])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_a_batch_shared_out_among_threads_gives_the_same(count, weighted, reduction, dtype, rng, monkeypatch):
-    monkeypatch.setattr(lanes, "ENOUGH", 1)
-    monkeypatch.setattr(blas.threads, "count", lambda: count)
-    network, loss = xpnn.mlp([5, 40, 3], hidden="relu", output="softmax"), xpnn.CategoricalCrossentropy(reduction)
+def test_a_batch_shared_out_among_threads_gives_the_same(count, weighted, reduction, dtype, rng, shared):
+    calls = shared(count)
+    network, loss = xpnn.mlp([5, 40, 7, 3], hidden="relu", output="softmax"), xpnn.CategoricalCrossentropy(reduction)
     batches = ragged(rng, dtype, weighted, sizes=(128, 128, 101, 128, 40))  # the last is too small to share
-    called = []
-    on_threads = lanes._on_threads
-    monkeypatch.setattr(lanes, "_on_threads", lambda f, n: called.append(n) or on_threads(f, n))
     ours = steps(network, loss, xpnn.Adam(), batches)
-    assert called == [count] * 8
+    assert calls == [count] * 8
+    assert_same_training(ours, steps(network, loss, xpnn.Adam(), batches, compile=False), dtype)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("hidden", ACTIVATIONS)
+def test_every_activation_and_optimizer_shared_out(hidden, optimizer, rng, shared, monkeypatch):
+    calls = shared(2)
+    monkeypatch.setattr(plan, "LARGE_BLOCK", 50)
+    network, loss = xpnn.mlp([5, 9, 4, 3], hidden=hidden, output="softmax"), xpnn.CategoricalCrossentropy()
+    batches = ragged(rng, "float64", weighted=False, sizes=(128, 101, 128))
+    ours = steps(network, loss, OPTIMIZERS[optimizer], batches)
+    assert calls == [2] * 6
+    assert_same_training(ours, steps(network, loss, OPTIMIZERS[optimizer], batches, compile=False), "float64")
+
+
+@pytest.mark.parametrize("target", ["labels", "one-hot", "sigmoid", "numbers"])
+def test_every_kind_of_target_shared_out(target, dtype, rng, shared):
+    calls = shared(2)
+    output, loss, y = {
+        "labels": ("softmax", xpnn.CategoricalCrossentropy(), rng.integers(0, 3, 128)),
+        "one-hot": ("softmax", xpnn.CategoricalCrossentropy(), np.eye(3)[rng.integers(0, 3, 128)].astype(dtype)),
+        "sigmoid": ("sigmoid", xpnn.BinaryCrossentropy(), rng.integers(0, 2, (128, 3)).astype(dtype)),
+        "numbers": ("linear", xpnn.MeanSquaredError(), rng.normal(size=(128, 3)).astype(dtype)),
+    }[target]
+    network = xpnn.mlp([5, 9, 3], hidden="relu", output=output)
+    batches = [(rng.normal(size=(128, 5)).astype(dtype), y, None)] * 3
+    ours = steps(network, loss, xpnn.Adam(), batches)
+    assert calls == [2] * 6
     assert_same_training(ours, steps(network, loss, xpnn.Adam(), batches, compile=False), dtype)
 
 
@@ -370,35 +417,110 @@ class Centre(xpnn.Layer):
         return dy - ctx.xp.mean(dy, axis=0), {}
 
 
-def test_samples_that_meet_in_a_layer_are_not_shared_out(rng, monkeypatch):
-    monkeypatch.setattr(lanes, "ENOUGH", 1)
-    monkeypatch.setattr(blas.threads, "count", lambda: 2)
+def test_samples_that_meet_in_a_layer_are_not_shared_out(rng, shared):
+    calls = shared(2)
     network = xpnn.Sequential(xpnn.Dense(4, "tanh"), Centre(), xpnn.Dense(3, "softmax"), input_shape=(5,))
     loss, batches = xpnn.CategoricalCrossentropy(), ragged(rng, "float64", False, sizes=(128, 128))
-    ours, expected = (steps(network, loss, xpnn.SGD(0.1), batches, compile=c) for c in (None, False))
-    assert_same_training(ours, expected, "float64")
+    ours = steps(network, loss, xpnn.SGD(0.1), batches)
+    assert calls == []
+    assert_same_training(ours, steps(network, loss, xpnn.SGD(0.1), batches, compile=False), "float64")
+
+
+def gradient_of(forward):
+    """A step of training as far as it matters here: something of x and W, its gradient, and an update."""
+
+    def step(xp, state, x):
+        (p,) = state
+        W = xp.reshape(p, (4, 4))
+        z = forward(xp, x, W)
+        g = xp.concat([xp.reshape(xp.matrix_transpose(x) @ z, (-1,))])
+        p -= 0.1 * g
+        return p, xp.sum(z)
+
+    return step
+
+
+APART = {
+    "product": lambda xp, x, W: x @ W,
+    "of the parameters alone": lambda xp, x, W: x @ (W * W + xp.sum(W)),
+    "of the inputs alone": lambda xp, x, W: (x - xp.mean(x, axis=0)) @ W,
+    "each row's": lambda xp, x, W: x @ W / xp.sum(xp.abs(x @ W), axis=1, keepdims=True),
+}
+TOGETHER = {
+    "mean over rows": lambda xp, x, W: x @ W - xp.mean(x @ W, axis=0),
+    "sum over rows": lambda xp, x, W: x @ W - xp.sum(x @ W, axis=0, keepdims=True),
+    "sum of all": lambda xp, x, W: x @ W / xp.sum(xp.abs(x @ W)),
+    "rows in reverse": lambda xp, x, W: (x @ W)[::-1, :],
+    "rows moved on": lambda xp, x, W: xp.concat([(x @ W)[1:, :], (x @ W)[:1, :]]),
+    "largest of a column": lambda xp, x, W: x @ W / xp.max(xp.abs(x @ W), axis=0),
+    "rows against rows": lambda xp, x, W: (x @ W) @ xp.matrix_transpose(x @ W) @ x,
+    "columns as rows": lambda xp, x, W: x @ W + xp.sum(x @ W, axis=1),
+    "taken": lambda xp, x, W: xp.take(x @ W, xp.asarray([3, 2, 1, 0]), axis=0),
+}
+
+
+@pytest.mark.parametrize("name", APART)
+def test_what_is_done_row_by_row_is_shared_out(name, rng):
+    shares = share(record(gradient_of(APART[name]), xp, ((np.ones(16),), np.ones((4, 4)))))
+    assert len(shares.sums) == 2
+    assert len(shares.update) == 2
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_what_brings_rows_together_is_not(name, rng):
+    with pytest.raises(CannotShare):
+        share(record(gradient_of(TOGETHER[name]), xp, ((np.ones(16),), np.ones((4, 4)))))
+
+
+def test_an_update_that_is_not_element_by_element_is_not_shared_out():
+    def clipped(xp, state, x):
+        (p,) = state
+        g = xp.concat([xp.reshape(xp.matrix_transpose(x) @ (x @ xp.reshape(p, (4, 4))), (-1,))])
+        return p - g / xp.sum(g * g)
+
+    with pytest.raises(CannotShare, match="sum|element"):
+        share(record(clipped, xp, ((np.ones(16),), np.ones((6, 4)))))
+
+
+def test_a_prediction_is_found_to_be_row_by_row():
+    def forward(f):
+        return record(lambda xp, state, x: f(xp, x, state[0]), xp, ((np.ones((4, 4)),), np.ones((4, 4))))
+
+    assert all(row_by_row(forward(f)) for f in APART.values() if f is not APART["of the inputs alone"])
+    assert not any(row_by_row(forward(f)) for f in TOGETHER.values())
 
 
 def test_an_error_on_another_thread_is_raised_here_once_all_are_done():
     done = threading.Event()
 
-    def function(k):
-        if k == 1:
-            done.wait(5)
-            raise MemoryError("no more")
-        done.set()
+    def fail():
+        done.wait(5)
+        raise MemoryError("no more")
 
     with pytest.raises(MemoryError, match="no more"):
-        lanes._on_threads(function, 2)
+        lanes.on_threads([done.set, fail])
+
+
+def test_the_others_are_waited_for_when_this_thread_is_interrupted():
+    done = threading.Event()
+
+    def stop():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lanes.on_threads([stop, lambda: (time.sleep(0.05), done.set())])
+    assert done.is_set()
 
 
 FORK = """
 import os
 from xpnn.compiler import lanes
-assert lanes._on_threads(lambda k: k, 2) == [0, 1]
+done = []
+lanes.on_threads([lambda: done.append(0), lambda: done.append(1)])
 child = os.fork()
 if not child:  # it has none of its parent's threads
-    os._exit(0 if lanes._on_threads(lambda k: k, 2) == [0, 1] else 1)
+    lanes.on_threads([lambda: done.append(2), lambda: done.append(3)])
+    os._exit(0 if sorted(done) == [0, 1, 2, 3] else 1)
 print(os.waitpid(child, 0)[1])
 """
 

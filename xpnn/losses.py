@@ -55,13 +55,7 @@ class Loss:
         raise NotImplementedError
 
     def value_and_grad(
-        self,
-        prediction: Array,
-        y: Array,
-        sample_weight: Array | None = None,
-        *,
-        xp: Namespace | None = None,
-        total: float | None = None,
+        self, prediction: Array, y: Array, sample_weight: Array | None = None, *, xp: Namespace | None = None
     ) -> tuple[Array, Array]:
         """J and ∂J/∂Ŷ.
 
@@ -76,9 +70,6 @@ class Loss:
             The weight of each sample, ≥ 0.
         xp : namespace, optional
             The arrays' namespace, if the caller has looked it up already.
-        total : float, optional
-            Of samples that are part of a larger batch: what that one weighs, the sum of its weights or else the
-            number of its samples. The J and gradients of the parts then add up to those of the whole.
 
         Returns
         -------
@@ -97,7 +88,7 @@ class Loss:
         if y.dtype != prediction.dtype:
             y = xp.astype(y, prediction.dtype)
         terms, gradient = self.terms(prediction, y, xp=xp)
-        factor = self._factor(terms, sample_weight, total, xp)
+        factor = self._factor(terms, sample_weight, xp)
         return xp.sum(terms * factor), gradient * factor
 
     def __call__(self, prediction: Array, y: Array, sample_weight: Array | None = None) -> Array:
@@ -110,19 +101,16 @@ class Loss:
             + (": y[:, None] makes a column." if y.ndim == 1 and prediction.shape[1] == 1 else ".")
         )
 
-    def _factor(self, terms: Array, sample_weight: Array | None, total: float | None, xp: Namespace) -> float | Array:
+    def _factor(self, terms: Array, sample_weight: Array | None, xp: Namespace) -> float | Array:
         """What multiplies every term: a number, or a column (n, 1) of weights."""
-        n, per_sample = terms.shape
-        mean = self.reduction == "mean"
+        per_sample = terms.shape[1]
         if sample_weight is None:
-            return 1.0 / ((n if total is None else total) * per_sample) if mean and n else 1.0
-        if sample_weight.shape != (n,):
-            raise InputError(f"sample_weight must have shape ({n},), got {tuple(sample_weight.shape)}.")
+            return 1.0 if self.reduction == "sum" else 1.0 / max(1, terms.shape[0] * per_sample)
+        if sample_weight.shape != (terms.shape[0],):
+            raise InputError(f"sample_weight must have shape ({terms.shape[0]},), got {tuple(sample_weight.shape)}.")
         w = xp.astype(sample_weight, terms.dtype)[:, None]
-        if not mean:
+        if self.reduction == "sum":
             return w
-        if total is not None:
-            return w * (1.0 / (total * per_sample))
         # a batch whose weights are all 0 has a loss of 0, not 0 / 0
         return w / xp.maximum(xp.sum(w) * per_sample, float(xp.finfo(terms.dtype).smallest_normal))
 

@@ -256,8 +256,7 @@ class Model:
             params, buffers = state
             return self.network.forward_pass(params, X, Context(xp), buffers)[0]
 
-        apart = all(layer.samples_apart for layer in self.network.layers)
-        return backends.of(self.params).forward(forward, arrays.namespace(params=self.params), apart=apart)
+        return backends.of(self.params).forward(forward, arrays.namespace(params=self.params))
 
     def __getstate__(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}

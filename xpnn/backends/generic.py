@@ -127,12 +127,13 @@ class Backend:
         """
         return functools.partial(function, xp)
 
-    def forward(self, function: Function, xp: Namespace, *, apart: bool) -> Function:
-        """``function(xp, state, X)``, a prediction, as a function of the rest, perhaps faster.
-
-        `apart` says whether it treats each row by itself.
-        """
+    def forward(self, function: Function, xp: Namespace) -> Function:
+        """``function(xp, state, X)``, a prediction, as a function of the rest, perhaps faster."""
         return functools.partial(function, xp)
+
+    def compile_step(self, function: Function, xp: Namespace, *, work: int, asked: bool = False) -> Function:
+        """As `compile`, of a step of training that takes so many floating-point operations per sample."""
+        return self.compile(function, xp, asked=asked)
 
     def step(
         self,
@@ -141,20 +142,20 @@ class Backend:
         xp: Namespace,
         *,
         compile: bool | None = None,
-        work: int | None = None,
+        work: int = 0,
     ) -> Function:
         """The function ``step(vectors, x, y, w, constants, number) → (vectors, loss)``, one step of training.
 
         Parameters
         ----------
         gradient : callable
-            ``gradient(xp, params, buffers, x, y, w, total, number) → (loss, gradient, buffers)``
+            ``gradient(xp, params, buffers, x, y, w, number) → (loss, gradient, buffers)``
         rule : callable
             The optimizer's.
         compile : bool, optional
             Whether to compile; by default as is usually faster.
-        work : int, optional
-            The operations per sample, if the samples may be shared out among threads.
+        work : int
+            The floating-point operations per sample.
         """
 
         def step(
@@ -167,13 +168,13 @@ class Backend:
             number: int | Array,
         ) -> tuple[tuple[Any, ...], Array]:
             params, buffers, *moments = vectors
-            loss, g, buffers = gradient(xp, params, buffers, x, y, w, None, number)
+            loss, g, buffers = gradient(xp, params, buffers, x, y, w, number)
             params, *moments = self.sweep(rule, (params, g, *moments), constants)
             return (params, buffers, *moments), loss
 
         if compile is False:
             return functools.partial(step, xp)
-        return self.compile(step, xp, asked=compile is True)
+        return self.compile_step(step, xp, work=work, asked=compile is True)
 
     def steps(self) -> AbstractContextManager[Any]:
         """What to take many steps in, one after the other."""

@@ -70,7 +70,7 @@ class Jax(Backend):
         xp: Namespace,
         *,
         compile: bool | None = None,
-        work: int | None = None,
+        work: int = 0,
     ) -> Function:
         """As the generic backend; kept, because compiling takes longer than many a training."""
         key = gradient, rule, xp, compile

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from xpnn.backends.generic import Backend, Function
 from xpnn.compiler import Compiled
 from xpnn.compiler.blas import threads
-from xpnn.compiler.lanes import Lanes
 from xpnn.compiler.rows import Rows
-from xpnn.optimizers import Rule
+from xpnn.compiler.steps import Steps
 from xpnn.typing import Array, Namespace
 
 
@@ -35,24 +34,13 @@ class NumPy(Backend):
         """The formulas recorded as NumPy calls: see `xpnn.compiler`."""
         return Compiled(function, xp)
 
-    def forward(self, function: Function, xp: Namespace, *, apart: bool) -> Function:
+    def forward(self, function: Function, xp: Namespace) -> Function:
         """Recorded, for few rows and for chunks of many."""
-        return Rows(function, xp) if apart else super().forward(function, xp, apart=apart)
+        return Rows(function, xp)
 
-    def step(
-        self,
-        gradient: Function,
-        rule: Rule,
-        xp: Namespace,
-        *,
-        compile: bool | None = None,
-        work: int | None = None,
-    ) -> Function:
+    def compile_step(self, function: Function, xp: Namespace, *, work: int, asked: bool = False) -> Function:
         """Recorded; a large batch is shared out among as many threads as the matrix products would use."""
-        alone = super().step(gradient, rule, xp, compile=compile, work=work)
-        if compile is False or work is None:
-            return alone
-        return Lanes(gradient, rule, xp, alone, work)
+        return Steps(function, xp, work)
 
     def steps(self) -> AbstractContextManager[Any]:
         """The number of threads of products set once, not at each step."""

@@ -73,7 +73,7 @@ class Torch(Backend):
         xp: Namespace,
         *,
         compile: bool | None = None,
-        work: int | None = None,
+        work: int = 0,
     ) -> Function:
         """On a CPU by NumPy, which sees the tensors' memory as its own arrays; elsewhere as the generic backend."""
         plain = super().step(gradient, rule, xp, compile=compile, work=work)

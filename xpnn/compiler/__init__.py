@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.compiler.emit import Emitter
-from xpnn.compiler.plan import BLOCK, Plan
-from xpnn.compiler.record import CannotRecord, record
+from xpnn.compiler.plan import Plan
+from xpnn.compiler.record import CannotRecord, Recording, record
+from xpnn.compiler.shares import CannotShare
 from xpnn.typing import Namespace
 
 
@@ -39,16 +40,10 @@ class Compiled:
         Takes a namespace, a tuple of arrays that it may write over, and any arrays, numbers, ``None`` and tuples of
         such; returns such. Must not look at the numbers in them; one that does runs as it is, with a warning.
     xp : namespace
-    reuse : bool
-        Whether what it returns may be written over by the next call.
-    block : int
-        Elements of the widest array in a block of rows.
     """
 
-    def __init__(
-        self, function: Callable[..., Any], xp: Namespace, *, reuse: bool = False, block: int = BLOCK
-    ) -> None:
-        self.function, self.xp, self.reuse, self.block = function, xp, reuse, block
+    def __init__(self, function: Callable[..., Any], xp: Namespace) -> None:
+        self.function, self.xp = function, xp
         self.programs: dict[Any, _Program | None] = {}
         self._latest: _Program | None = None
         self._memory: dict[tuple[str, int], NDArray[np.uint8]] = {}
@@ -71,6 +66,8 @@ class Compiled:
         if key not in self.programs:
             try:
                 self.programs[key] = self._record((state, *inputs))
+            except CannotShare:
+                raise
             except Exception as reason:  # whatever it does with what stands for its arrays
                 copies = tuple(each if each is None else each.copy() for each in state)
                 self.function(self.xp, copies, *inputs)  # raises what is wrong with the arguments, if anything is
@@ -81,9 +78,11 @@ class Compiled:
         return self.programs[key]
 
     def _record(self, arguments: tuple[Any, ...]) -> _Program:
-        recording = record(self.function, self.xp, arguments)
-        emitter = Emitter(Plan(recording, reuse=self.reuse, block=self.block), self._bytes)
+        emitter = self._emitter(record(self.function, self.xp, arguments))
         return _Program(*emitter.make(), emitter.source)
+
+    def _emitter(self, recording: Recording) -> Emitter:
+        return Emitter(Plan(recording), self._bytes)
 
     def _bytes(self, name: tuple[str, int], nbytes: int) -> NDArray[np.uint8]:
         """Memory that all programs share: only one of them runs at a time."""

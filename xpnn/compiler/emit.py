@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import math
 import operator
 from collections.abc import Callable
@@ -20,6 +21,10 @@ _MARKS = {operator.add: "+", operator.sub: "-", operator.mul: "*", operator.true
           operator.mod: "%", operator.pow: "**", operator.and_: "&", operator.or_: "|", operator.xor: "^",
           operator.lshift: "<<", operator.rshift: ">>", operator.neg: "-", operator.pos: "+",
           operator.abs: "abs", operator.invert: "~"}  # fmt: skip
+
+
+_TAKEN = {*keyword.kwlist, *keyword.softkwlist, "bind", "fits", "run", "state", "row", "end", "type", "tuple", "int",
+          "float"}  # fmt: skip
 
 
 class Emitter:
@@ -56,12 +61,6 @@ class Emitter:
         for value, (whole, start) in plan.parts.items():
             part = self._fixed[whole].reshape(-1)[start : start + value.array.size]
             self._hold(value, part.reshape(value.array.shape))
-        for group in plan.groups:
-            for call in group.calls:
-                if isinstance(call.result, Value) and call.result in plan.scratch:
-                    shape = (group.rows, *call.result.array.shape[1:])
-                    nbytes = math.prod(shape) * call.result.array.itemsize
-                    self._place(call.result, ("scratch", plan.scratch[call.result]), shape, nbytes)
         self.source = self._write()
 
     def make(self) -> tuple[Callable[..., Any], Callable[..., bool]]:
@@ -79,6 +78,24 @@ class Emitter:
         parameters = [f"input_{i}" for i in range(len(inputs))]
         for name, each in zip(parameters, inputs, strict=True):
             self._run.append(f"{self._parameters(each, name)} = {name}")
+        self._work()
+        body = [f"        {line}" for line in [*self._run, f"return {self._tree(self.plan.recording.outputs)}"]]
+        return "\n".join(
+            [
+                "def bind(state):",
+                *(f"    {line}" for line in [f"{head} = state", *self._bind]),
+                f"    def run({', '.join(parameters)}):",
+                *body,
+                "    return run",
+                "",
+                f"def fits({', '.join(parameters)}):",
+                f"    return {' and '.join(map(self._kind, parameters, inputs)) or True}",
+                "",
+            ]
+        )
+
+    def _work(self) -> None:
+        """The lines that do the work."""
         first = {id(group.calls[0]): group for group in self.plan.groups}
         last = {id(group.calls[-1]): group for group in self.plan.groups}
         blocked = {id(call) for group in self.plan.groups if group.rows for call in group.calls}
@@ -98,20 +115,6 @@ class Emitter:
                     self._blocks(last[id(call)])
             elif id(call) in working:
                 self._straight(call)
-        body = [f"        {line}" for line in [*self._run, f"return {self._tree(self.plan.recording.outputs)}"]]
-        return "\n".join(
-            [
-                "def bind(state):",
-                *(f"    {line}" for line in [f"{head} = state", *self._bind]),
-                f"    def run({', '.join(parameters)}):",
-                *body,
-                "    return run",
-                "",
-                f"def fits({', '.join(parameters)}):",
-                f"    return {' and '.join(map(self._kind, parameters, inputs)) or True}",
-                "",
-            ]
-        )
 
     def _parameters(self, tree: Any, name: str) -> str:
         """A target to unpack an argument into; gives the values in it their names."""
@@ -174,9 +177,19 @@ class Emitter:
 
     def _blocks(self, group: Group) -> None:
         """The calls of a group, block after block."""
+        edges = range(0, group.n, group.rows)
+        self._run += self._loop(group, [(row, min(row + group.rows, group.n)) for row in edges])
+
+    def _loop(self, group: Group, blocks: list[tuple[int, int]], lane: int = 0) -> list[str]:
+        """The lines of a group for these blocks, with scratch memory for this lane."""
+        for call in group.calls:
+            if isinstance(call.result, Value) and call.result in self.plan.scratch:
+                shape = (group.rows, *call.result.array.shape[1:])
+                nbytes = math.prod(shape) * call.result.array.itemsize
+                self._place(call.result, ("scratch", 64 * lane + self.plan.scratch[call.result]), shape, nbytes)
         names: dict[tuple[str, bool], str] = {}
         slices: list[str] = []
-        uneven = group.n % group.rows
+        uneven = any(stop - start != group.rows for start, stop in blocks)
 
         def sliced(call: Call, value: Value) -> str:
             assert isinstance(call.result, Value)
@@ -186,16 +199,15 @@ class Emitter:
                 return key[0]
             if key not in names:
                 names[key] = self._new("t")
-                rows = "[:rows]" if value in self.plan.scratch else "[row:end]"
+                rows = "[: end - row]" if value in self.plan.scratch else "[row:end]"
                 slices.append(f"{names[key]} = {key[0]}{rows}")
             return names[key]
 
-        calls = [self._call(call, partial(sliced, call), group) for call in group.calls]
-        self._run.append(f"for row in range(0, {group.n}, {group.rows}):")
-        head = [f"end = row + {group.rows}"]
-        if any("[:rows]" in line for line in [*slices, *calls]):
-            head.append(f"rows = min({group.rows}, {group.n} - row)")
-        self._run += [f"    {line}" for line in [*head, *slices, *calls]]
+        calls = [self._call(call, partial(sliced, call), group, uneven) for call in group.calls]
+        return [
+            f"for row, end in {self._global(tuple(blocks), 'blocks')}:",
+            *(f"    {line}" for line in [*slices, *calls]),
+        ]
 
     def _place(self, value: Value, name: tuple[str, int], shape: tuple[int, ...], nbytes: int) -> None:
         """Give the value its bytes; values in the same place have the same name."""
@@ -208,14 +220,22 @@ class Emitter:
 
     # one call
 
-    def _call(self, call: Call, name: Callable[[Value], str], group: Group | None = None) -> str:
+    def _call(
+        self, call: Call, name: Callable[[Value], str], group: Group | None = None, uneven: bool = False
+    ) -> str:
         value = call.result
         assert isinstance(value, Value)
         out = name(value)
         if call.kind == "elementwise":
             dtype = _common(call)
+            whole = call.function in _WHOLE
             operands = [
-                name(each) if isinstance(each, Value) else self._scalar(each, dtype) for each in call.arguments
+                name(each)
+                if isinstance(each, Value)
+                else self._filled(each, call, group, uneven)
+                if whole and isinstance(each, int | float)
+                else self._scalar(each, dtype)
+                for each in call.arguments
             ]
             return f"{self._global(call.function)}({', '.join(operands)}, out={out})"
         operands = [name(each) for each in call.reads]
@@ -279,12 +299,14 @@ class Emitter:
     def _global(self, thing: Any, prefix: str = "") -> str:
         """The name of a function or array among those the source may use."""
         name = prefix or getattr(thing, "__name__", type(thing).__name__)
-        if isinstance(thing, np.ndarray) or self.names.get(name, thing) is not thing:
+        if not name.isidentifier() or name in _TAKEN:
+            name = self._new("f")
+        if isinstance(thing, np.ndarray | tuple) or self.names.get(name, thing) is not thing:
             name = self._new(name)
         self.names[name] = thing
         return name
 
-    def _filled(self, number: float, call: Call, group: Group | None) -> str:
+    def _filled(self, number: float, call: Call, group: Group | None, uneven: bool) -> str:
         """An array full of a number, of the shape of the call's result or of a block of it."""
         assert isinstance(call.result, Value)
         like = call.result.array
@@ -292,7 +314,7 @@ class Emitter:
         key = (type(number), number, shape), like.dtype
         if key not in self._numbers:
             self._numbers[key] = self._global(np.full(shape, number, like.dtype), "full")
-        return self._numbers[key] + ("[:rows]" if group and group.n % group.rows else "")
+        return self._numbers[key] + ("[: end - row]" if uneven else "")
 
     def _scalar(self, number: Any, dtype: Any) -> str:
         """A number as an array without axes: NumPy takes it faster than a Python number."""

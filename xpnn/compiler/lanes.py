@@ -1,141 +1,154 @@
-"""One step of training on several threads, each with its share of the batch and then of the parameters.
+"""A step of training on several threads at once.
 
 NumPy's matrix products use several threads by themselves, but nothing else does, and while the threads of a product
 wait for the next one they keep the processor's cores busy. So in large steps each product is kept on one thread, and
-each thread goes through the network with its share of the samples. There are two points of a step where they wait for
-each other: when every share has its gradient, and when every share of the parameters is updated.
+each thread, a *lane*, does its share of everything: see `xpnn.compiler.shares`. There are two points of a step where
+lanes wait for each other: when all rows have gone forward and back, and when all parameters are updated.
 """
 
 from __future__ import annotations
 
 import contextvars
+import itertools
 import os
 import threading
-from collections.abc import Callable
-from operator import is_
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from xpnn.compiler import Compiled
-from xpnn.compiler.blas import threads
-from xpnn.typing import Namespace
-
-ENOUGH = 50e6
-"""Floating-point operations of a step from which on sharing it out gains more than it costs."""
+from xpnn.compiler.emit import Emitter, Memory
+from xpnn.compiler.plan import Group, Plan
+from xpnn.compiler.record import Call, Recording, Value
+from xpnn.compiler.shares import Shares, share
 
 
-BLOCK = 1 << 18
-"""Elements in a block: larger than for one thread, because threads of Python meet between two calls."""
-
-
-class Lanes:
-    """``step(vectors, x, y, w, constants, number) → (vectors, loss)`` with the samples shared out among threads.
+class LaneEmitter(Emitter):
+    """Writes a step as one function for each phase and lane.
 
     Parameters
     ----------
-    gradient, rule
-        As `xpnn.backends.Backend.step` takes them.
-    alone : callable
-        The same step on one thread, for small batches.
-    work : int
-        Floating-point operations per sample.
+    recording : Recording
+    memory : callable
+        As `Emitter`'s.
+    lanes : int
+
+    Raises
+    ------
+    CannotShare
+        If the step cannot be shared out.
     """
 
-    def __init__(
-        self,
-        gradient: Callable[..., Any],
-        rule: Callable[..., Any],
-        xp: Namespace,
-        alone: Callable[..., Any],
-        work: int,
-    ) -> None:
-        self._alone, self._work = alone, work
-        self._gradient, self._rule, self._xp = gradient, rule, xp
-        self._lanes: list[_Lane] = []
-        self._vectors: tuple[Any, ...] = ()
-        self._gradients: list[NDArray[Any]] = []
+    def __init__(self, recording: Recording, memory: Memory, lanes: int) -> None:
+        self.shares: Shares = share(recording)
+        self.lanes = lanes
+        super().__init__(Plan(recording, self.shares), memory)
 
-    def __call__(
-        self, vectors: tuple[Any, ...], x: Any, y: Any, w: Any, constants: tuple[float, ...], number: int
-    ) -> tuple[tuple[Any, ...], Any]:
-        """One step."""
-        n = len(x)
-        if self._work * n < ENOUGH or n < 32 * (count := threads.count()) or count < 2:
-            return self._alone(vectors, x, y, w, constants, number)
-        while len(self._lanes) < count:
-            self._lanes.append(_Lane(self._gradient, self._rule, self._xp))
-        lanes = self._lanes[:count]
-        total = float(n) if w is None else max(float(np.sum(w)), float(np.finfo(x.dtype).smallest_normal))
-        cuts = [n * k // count for k in range(count + 1)]
-        params, buffers, *_ = vectors
+    def _work(self) -> None:
+        shares = self.shares
+        late = {id(call) for call in (*shares.rows, *shares.sums, *shares.update)}
+        for call in self.plan.recording.calls:
+            if call.result in self.plan.constants or call is shares.join:
+                continue
+            if call.kind == "number":
+                self._number(call)
+            elif call.kind == "view":
+                self._view(call)
+            elif id(call) in late:
+                self._allocate(call)
+            else:
+                self._straight(call)
+        phases = [[phase(k) for k in range(self.lanes)] for phase in (self._rows, self._sums_and_update)]
+        for i, lanes in enumerate(phases):
+            for k, lines in enumerate(lanes):
+                self._run += [f"def lane_{i}_{k}():", *(f"    {line}" for line in lines or ["pass"])]
+            names = ", ".join(f"lane_{i}_{k}" for k in range(self.lanes))
+            self._run.append(f"{self._global(on_threads)}(({names},))")
 
-        def gradient(k: int) -> tuple[Any, NDArray[Any], Any]:
-            rows = slice(cuts[k], cuts[k + 1])
-            part = None if w is None else w[rows]
-            return lanes[k].gradient((params, buffers), x[rows], y[rows], part, total, number)
+    def _cut(self, n: int, k: int) -> int:
+        return n * k // self.lanes
 
-        def update(k: int) -> None:
-            lanes[k].update(lanes[k].state, constants)
+    def _rows(self, k: int) -> list[str]:
+        """What one lane does with its rows."""
+        start, stop = (self._cut(self.shares.n, each) for each in (k, k + 1))
+        names: dict[Value, str] = {}
+        slices: list[str] = []
 
-        with threads.one:
-            results = _on_threads(gradient, count)
-            gradients = [g for _, g, _ in results]
-            self._share(lanes, vectors, gradients)
-            _on_threads(update, count)
-        loss = results[0][0]
-        for value, _, _ in results[1:]:
-            loss = loss + value
-        return vectors, loss
+        def name(value: Value) -> str:
+            if value not in self.shares.of_rows:
+                return self._name(value)
+            if value not in names:
+                if value in self._fixed:
+                    names[value] = self._global(self._fixed[value][start:stop], "r")
+                else:
+                    names[value] = self._new("r")
+                    slices.append(f"{names[value]} = {self._name(value)}[{start}:{stop}]")
+            return names[value]
 
-    def _share(self, lanes: list[_Lane], vectors: tuple[Any, ...], gradients: list[NDArray[Any]]) -> None:
-        """Give each lane its share of the parameters, gradients and moments, unless it has it already."""
-        params, _, *moments = vectors
-        arrays = (*gradients, params, *moments)
-        if len(arrays) == len(self._vectors) and all(map(is_, arrays, self._vectors)):
-            return
-        self._vectors = arrays
-        size, count = len(params), len(lanes)
-        cuts = [size * k // count // 16 * 16 for k in range(count)] + [size]
-        for k, lane in enumerate(lanes):
-            share = slice(cuts[k], cuts[k + 1])
-            lane.state = (params[share], tuple(g[share] for g in gradients), *(m[share] for m in moments))
+        some = Group([], stop - start, stop - start)
+        calls = [self._call(call, name, some) for call in self.shares.rows if call.result not in self.plan.constants]
+        return [*slices, *calls]
+
+    def _sums_and_update(self, k: int) -> list[str]:
+        """One lane's rows of each gradient, and the update of the elements that they are."""
+        lines: list[str] = []
+        spans: list[tuple[int, int]] = []
+        for call in self.shares.sums:
+            assert isinstance(call.result, Value)
+            start = self.plan.parts.get(call.result, (None, None))[1]
+            if call.kind != "product":  # small: the last lane takes the sums that are gradients, the first the loss
+                if k == (0 if start is None else self.lanes - 1):
+                    lines.append(self._call(call, self._name))
+                    mine = (0, call.result.array.size)
+                else:
+                    continue
+            else:
+                rows, width = call.result.array.shape
+                first, last = self._cut(rows, k), self._cut(rows, k + 1)
+                lines.append(self._call(call, partial(self._rows_of, call, first, last)))
+                mine = (first * width, last * width)
+            if start is not None:
+                spans.append((start + mine[0], start + mine[1]))
+        (group,) = (group for group in self.plan.groups if group.rows)
+        return lines + self._loop(group, _blocks(spans, group.rows), k)
+
+    def _rows_of(self, call: Call, first: int, last: int, value: Value) -> str:
+        """Of a product: its result and its first factor cut to some rows."""
+        if value is not call.result and value is not call.reads[0]:
+            return self._name(value)
+        if value in self._fixed:
+            return self._global(self._fixed[value][first:last], "r")
+        return f"{self._name(value)}[{first}:{last}]"
 
 
-class _Lane:
-    """What one thread runs, with memory of its own."""
-
-    def __init__(self, gradient: Callable[..., Any], rule: Callable[..., Any], xp: Namespace) -> None:
-        def of_share(xp: Namespace, state: tuple[Any, ...], *rest: Any) -> Any:
-            return gradient(xp, *state, *rest)
-
-        def update(xp: Namespace, state: tuple[Any, ...], constants: tuple[float, ...]) -> Any:
-            params, gradients, *moments = state
-            g = gradients[0]
-            for each in gradients[1:]:
-                g += each
-            return rule(params, g, *moments, *constants)
-
-        self.gradient = Compiled(of_share, xp, reuse=True, block=BLOCK)
-        self.update = Compiled(update, xp, block=BLOCK)
-        self.state: tuple[Any, ...] = ()
+def _blocks(spans: list[tuple[int, int]], most: int) -> list[tuple[int, int]]:
+    """The spans, joined where they meet, in blocks of about the same size and at most so large."""
+    joined: list[tuple[int, int]] = []
+    for start, stop in sorted(spans):
+        if joined and joined[-1][1] == start:
+            start = joined.pop()[0]
+        if stop > start:
+            joined.append((start, stop))
+    blocks = []
+    for start, stop in joined:
+        count = -(-(stop - start) // most)
+        cuts = [start + (stop - start) * i // count for i in range(count + 1)]
+        blocks += list(itertools.pairwise(cuts))
+    return blocks
 
 
-def _on_threads(function: Callable[[int], Any], count: int) -> list[Any]:
-    """``[function(0), …, function(count - 1)]``, the first on this thread, the others beside it."""
-    workers = [_idle.pop() if _idle else _Worker() for _ in range(1, count)]
-    for k, worker in enumerate(workers, 1):
-        worker.start(function, k)
+def on_threads(functions: Sequence[Callable[[], Any]]) -> None:
+    """Call the functions all at once: the first on this thread, each other on one beside it."""
+    workers = [_idle.pop() if _idle else _Worker() for _ in functions[1:]]
+    for worker, function in zip(workers, functions[1:], strict=True):
+        worker.start(function)
     try:
-        first = function(0)
+        functions[0]()
     finally:
-        outcomes = [worker.wait() for worker in workers]  # nothing may still write when this returns
+        errors = [worker.wait() for worker in workers]  # nothing may still write when this returns
         _idle.extend(workers)
-    for _, error in outcomes:
+    for error in errors:
         if error is not None:
             raise error
-    return [first, *(result for result, _ in outcomes)]
 
 
 class _Worker:
@@ -145,31 +158,29 @@ class _Worker:
         self._go, self._done = threading.Lock(), threading.Lock()
         self._go.acquire()
         self._done.acquire()
-        self._task: tuple[contextvars.Context, Callable[[int], Any], int] | None = None
-        self._outcome: tuple[Any, BaseException | None] = None, None
+        self._task: Callable[[], Any] | None = None
+        self._error: BaseException | None = None
         threading.Thread(target=self._run, name="xpnn", daemon=True).start()
 
-    def start(self, function: Callable[[int], Any], k: int) -> None:
-        """Let it begin with ``function(k)``, in the context of this thread: NumPy's errstate is part of it."""
-        self._task = contextvars.copy_context(), function, k
+    def start(self, function: Callable[[], Any]) -> None:
+        """Let it begin, in the context of this thread: NumPy's errstate is part of it."""
+        self._task = partial(contextvars.copy_context().run, function)
         self._go.release()
 
-    def wait(self) -> tuple[Any, BaseException | None]:
-        """The result or error."""
+    def wait(self) -> BaseException | None:
+        """The error that it ended with, if any."""
         self._done.acquire()
-        outcome, self._outcome = self._outcome, (None, None)
-        return outcome
+        error, self._error = self._error, None
+        return error
 
     def _run(self) -> None:
         while True:
             self._go.acquire()
-            assert self._task is not None
-            context, function, k = self._task
             try:
-                self._outcome = context.run(function, k), None
+                self._task()  # type: ignore[misc]
             except BaseException as error:  # raised again by whoever waits
-                self._outcome = None, error
-            self._task = context = function = None  # type: ignore[assignment]
+                self._error = error
+            self._task = None
             self._done.release()
 
 

@@ -21,9 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.compiler.record import Call, Number, Recording, Value, _flat
+from xpnn.compiler.shares import CannotShare, Shares
 
 BLOCK = 1 << 15
 """Elements of the widest array in a block: several such fit into a core's second-level cache."""
+
+LARGE_BLOCK = 1 << 18
+"""The same where several threads work: they meet between two calls, so there should not be too many."""
 
 
 @dataclass(eq=False)
@@ -38,13 +42,18 @@ class Group:
 class Plan:
     """The plan for one recording.
 
+    Parameters
+    ----------
+    recording : Recording
+    shares : Shares, optional
+        How it is shared out among threads. Memory then goes on only from rows to the same rows: no thread may write
+        where another still reads.
+
     Attributes
     ----------
     constants : dict of Value to ndarray
-    returned : set of Value
-        The owners of what the function returns, apart from its inputs.
     escaping : set of Value
-        Those of them that must be new at each call.
+        The owners of what the function returns, apart from its inputs.
     groups : list of Group
         All other work in order. Views and numbers are in none.
     parts : dict of Value to (Value, int)
@@ -57,16 +66,25 @@ class Plan:
         The bytes of each slot.
     """
 
-    def __init__(self, recording: Recording, *, reuse: bool = False, block: int = BLOCK) -> None:
+    def __init__(self, recording: Recording, shares: Shares | None = None) -> None:
         self.recording = recording
+        self.shares = shares
         self.inputs = {each for each in _flat(recording.inputs) if isinstance(each, Value)}
-        self.returned = {each.owner for each in _flat(recording.outputs) if isinstance(each, Value)} - self.inputs
-        self.escaping: set[Value] = set() if reuse else self.returned
+        self.escaping = {each.owner for each in _flat(recording.outputs) if isinstance(each, Value)} - self.inputs
         self.constants: dict[Value, NDArray[Any]] = {}
         self._find_constants()
-        work = [c for c in recording.calls if c.kind not in ("view", "number") and c.result not in self.constants]
+        calls = recording.calls if shares is None else shares.order()
+        work = [c for c in calls if c.kind not in ("view", "number") and c.result not in self.constants]
         self.parts: dict[Value, tuple[Value, int]] = {}
-        self.groups = _group(self._join(work), block)
+        work = self._join(work)
+        if shares is None:
+            self.groups = _group(work)
+        else:
+            if shares.join in work:
+                raise CannotShare("the gradient is needed in parts as well")
+            self.groups = [Group([call]) for call in work if call not in shares.update]
+            size = shares.join.result.array.size  # type: ignore[union-attr]
+            self.groups.append(Group(shares.update, size, LARGE_BLOCK))
         views = (call.result for call in recording.calls if call.kind == "view")
         self._viewed = {view.owner for view in views if isinstance(view, Value)}
         self.slots: dict[Value, int] = {}
@@ -93,7 +111,7 @@ class Plan:
                 if each not in made and each not in self.inputs:
                     self.constants[each] = each.array
             result = call.result
-            if isinstance(result, Number) or result.owner in written | self.returned:
+            if isinstance(result, Number) or result.owner in written | self.escaping:
                 continue
             leaves = _flat((call.arguments, call.options))
             if not any(isinstance(a, Number) or (isinstance(a, Value) and a not in self.constants) for a in leaves):
@@ -125,7 +143,8 @@ class Plan:
         """Give every new array a slot or a scratch block; those of arrays that nothing needs any more go on."""
         order = [call for group in self.groups for call in group.calls]
         death = {self.home(each): i for i, call in enumerate(order) for each in _touched(call)}
-        death |= {self.home(each): len(order) for each in self.returned}
+        if self.shares is not None:
+            death |= {self.home(each): len(order) for call in self.shares.sums for each in _touched(call)}
         free: list[int] = []
         start = 0
         for group in self.groups:
@@ -179,7 +198,8 @@ class Plan:
             spare[_row(each)].append(self.scratch[each])
 
     def _take(self, nbytes: int, free: list[int]) -> int:
-        fitting = [slot for slot in free if nbytes <= self.sizes[slot] <= 4 * nbytes + 1024]
+        most = nbytes if self.shares else 4 * nbytes + 1024
+        fitting = [slot for slot in free if nbytes <= self.sizes[slot] <= most]
         if fitting:
             slot = min(fitting, key=self.sizes.__getitem__)
             free.remove(slot)
@@ -201,7 +221,7 @@ def _row(value: Value) -> tuple[Any, ...]:
     return value.array.dtype, value.array.shape[1:]
 
 
-def _group(work: list[Call], block: int) -> list[Group]:
+def _group(work: list[Call]) -> list[Group]:
     """Neighbouring calls over the same rows together, in blocks if their arrays are larger than two."""
     groups: list[Group] = []
     for call in work:
@@ -214,7 +234,7 @@ def _group(work: list[Call], block: int) -> list[Group]:
         if group.n:
             width = max(each.array.size // group.n for call in group.calls for each in (*call.reads, call.result)
                         if isinstance(each, Value) and each.array.shape[:1] == (group.n,))  # fmt: skip
-            rows = max(1, block // max(1, width))
+            rows = max(1, BLOCK // max(1, width))
             if rows * 2 <= group.n:
                 group.rows = rows
     return groups

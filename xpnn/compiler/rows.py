@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.compiler import Compiled
+from xpnn.compiler.record import record
+from xpnn.compiler.shares import row_by_row
 from xpnn.typing import Namespace
 
 CHUNK = 1024
@@ -20,7 +22,7 @@ FEW = 16
 
 
 class Rows:
-    """``function(xp, state, X)``, of each row by itself, recorded for a few numbers of rows.
+    """``function(xp, state, X)``, recorded for a few numbers of rows if it treats each row by itself.
 
     May be called by several threads at once: the recorded program has one memory, so one at a time runs it and the
     others run the function as it is.
@@ -36,11 +38,21 @@ class Rows:
         self._function, self._xp = function, xp
         self._recorded = Compiled(function, xp)
         self._free = Lock()
+        self._row_by_row: bool | None = None
+
+    def _apart(self, state: tuple[Any, ...], X: NDArray[Any]) -> bool:
+        """Whether each row is treated by itself; found out once."""
+        if self._row_by_row is None:
+            try:
+                self._row_by_row = row_by_row(record(self._function, self._xp, (state, X[: max(2, len(X))])))
+            except Exception:  # whatever a layer does with what stands for its arrays
+                self._row_by_row = False
+        return self._row_by_row
 
     def __call__(self, state: tuple[Any, ...], X: NDArray[Any]) -> NDArray[Any]:
         """The function of the rows."""
         n = len(X)
-        if FEW < n < CHUNK or not self._free.acquire(blocking=False):
+        if FEW < n < CHUNK or not self._apart(state, X) or not self._free.acquire(blocking=False):
             return self._function(self._xp, state, X)
         try:
             if n <= FEW:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 from xpnn.layout import Named, Shape
 from xpnn.registry import Registry
@@ -42,16 +42,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Layer:
-    """Base of the layers: a frozen dataclass of hyperparameters. Shapes are per sample, without n.
-
-    Attributes
-    ----------
-    samples_apart : bool
-        Whether each sample is treated as if it were alone, with no buffer updated and no noise drawn: the samples
-        of a batch may then be shared out among threads.
-    """
-
-    samples_apart: ClassVar[bool] = False
+    """Base of the layers: a frozen dataclass of hyperparameters. Shapes are per sample, without n."""
 
     def parameter_shapes(self, input_shape: Shape) -> dict[str, Shape]:
         """Name and shape of each parameter, in the order in which they lie in the flat vector."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any
 
 from xpnn import activations, initializers
 from xpnn.activations import Activation, Softmax
@@ -44,7 +44,6 @@ class Dense(Layer):
     activation: Activation
     weight_initializer: Initializer
     bias_initializer: Initializer
-    samples_apart: ClassVar[bool] = True
 
     def __init__(
         self,

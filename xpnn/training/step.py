@@ -83,7 +83,7 @@ def value_and_grad(network: Sequential, loss: str | Loss) -> ValueAndGrad:
 
 
 def _value_gradient_buffers(network: Sequential, loss: Loss) -> Callable[..., tuple[Array, Array, Array | None]]:
-    """The function ``f(params, buffers, X, y, w, ctx, total)`` that gives J, its gradient and the updated buffers."""
+    """The function ``f(params, buffers, X, y, w, ctx)`` that gives J, its gradient and the updated buffers."""
     network, loss = logits_form(network, loss)
 
     def f(
@@ -93,10 +93,9 @@ def _value_gradient_buffers(network: Sequential, loss: Loss) -> Callable[..., tu
         y: Array,
         w: Array | None,
         ctx: Context,
-        total: float | None = None,
     ) -> tuple[Array, Array, Array | None]:
         prediction, caches, buffers = network.forward_pass(params, X, ctx, buffers)
-        value, dy = loss.value_and_grad(prediction, y, w, xp=ctx.xp, total=total)
+        value, dy = loss.value_and_grad(prediction, y, w, xp=ctx.xp)
         return value, network.backward_pass(params, caches, dy, ctx), buffers
 
     return f
@@ -172,16 +171,15 @@ def make_step(
     compile : bool, optional
         Whether to compile the step in the library's way, where it has one; by default as is usually faster.
     """
-    apart = all(layer.samples_apart for layer in network.layers)
     work = 6 * network.n_parameters  # floating-point operations per sample
     gradient = _gradient(network, loss, seed)
-    update = backend.step(gradient, optimizer.rule, xp, compile=compile, work=work if apart else None)
+    update = backend.step(gradient, optimizer.rule, xp, compile=compile, work=work)
     return Step(update, optimizer)
 
 
 @lru_cache(maxsize=64)  # the same function for the same description: compiled once, it is found again
 def _gradient(network: Sequential, loss: Loss, seed: int) -> Callable[..., tuple[Array, Array, Array | None]]:
-    """The function ``f(xp, params, buffers, x, y, w, total, number) → (loss, gradient, buffers)`` of a step."""
+    """The function ``f(xp, params, buffers, x, y, w, number) → (loss, gradient, buffers)`` of a step."""
     value_gradient_buffers = _value_gradient_buffers(network, loss)
 
     def gradient(
@@ -191,11 +189,10 @@ def _gradient(network: Sequential, loss: Loss, seed: int) -> Callable[..., tuple
         x: Array,
         y: Array,
         w: Array | None,
-        total: float | None,
         number: int | Array,
     ) -> tuple[Array, Array, Array | None]:
         ctx = Context(xp, training=True, seed=seed, step=number)
-        return value_gradient_buffers(params, buffers, x, y, w, ctx, total)
+        return value_gradient_buffers(params, buffers, x, y, w, ctx)
 
     return gradient
 

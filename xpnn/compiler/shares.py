@@ -1,0 +1,175 @@
+"""Find out how the work of a recording can be shared out among threads: what is done row by row, and what sums rows.
+
+A value is *of rows* if its first axis is the samples' and each of its rows follows from the same row of the inputs.
+What is computed for a step of training is then in three phases:
+
+- *rows*: the way forward and back, each thread with its rows;
+- *sums* over all rows, the gradients of the parameters: each thread with its rows of every product;
+- the *update* of each element of the parameters: each thread with the elements whose gradients it has made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from xpnn.compiler.record import Call, Number, Recording, Value, _flat
+
+
+class CannotShare(Exception):  # noqa: N818
+    """The rows meet in a way that is not one of the sums at the end."""
+
+
+@dataclass
+class Shares:
+    """The phases of a recording; `first` is what comes before them, done at once for all."""
+
+    n: int
+    of_rows: set[Value] = field(default_factory=set)
+    first: list[Call] = field(default_factory=list)
+    rows: list[Call] = field(default_factory=list)
+    sums: list[Call] = field(default_factory=list)
+    join: Call | None = None
+    update: list[Call] = field(default_factory=list)
+
+    def order(self) -> list[Call]:
+        """The calls, phase by phase."""
+        joined = [] if self.join is None else [self.join]
+        return [*self.first, *self.rows, *self.sums, *joined, *self.update]
+
+
+def share(recording: Recording) -> Shares:
+    """The phases of a step of training.
+
+    Raises
+    ------
+    CannotShare
+        If it does not have them.
+    """
+    shares = _phases(recording)
+    if shares.join is None or not shares.update:
+        raise CannotShare("no gradient is put together")
+    parts: list[Value] = shares.join.arguments[0]
+    made = {call.result for call in shares.sums}
+    if not {part.owner for part in parts} <= made or not all(part.whole for part in parts):
+        raise CannotShare("a part of the gradient is no sum over rows")
+    return shares
+
+
+def row_by_row(recording: Recording) -> bool:
+    """Whether each row of the result follows from the same row of the inputs alone."""
+    try:
+        shares = _phases(recording)
+    except CannotShare:
+        return False
+    outputs = {each for each in _flat(recording.outputs) if isinstance(each, Value)}
+    return not shares.sums and not shares.update and outputs <= shares.of_rows
+
+
+def _phases(recording: Recording) -> Shares:
+    state, *inputs = recording.inputs
+    arrays = [each for each in _flat(inputs) if isinstance(each, Value)]
+    if not arrays or not arrays[0].array.ndim:
+        raise CannotShare("there are no rows")
+    shares = Shares(arrays[0].array.shape[0])
+    shares.of_rows = {each for each in arrays if each.array.shape[:1] == (shares.n,)}
+    # what has been learned enters: all else can be done before the threads start
+    learned = {each for each in _flat(state) if isinstance(each, Value)}
+    across: set[Value] = set()  # transposed: their columns are the samples
+    late: set[Value] = set()  # sums over rows and what follows from them
+    for call in recording.calls:
+        result = call.result
+        if isinstance(result, Number):
+            continue
+        if late & {each.owner for each in call.reads} | late & set(call.reads):
+            _after_sums(call, shares, late)
+        elif call.kind == "view":
+            _view(call, shares, across)
+        elif not learned & {each.owner for each in call.reads}:
+            shares.first.append(call)
+            if _stays(call, shares):
+                shares.of_rows.add(result)
+            continue
+        elif not (shares.of_rows | across) & set(call.reads):
+            shares.first.append(call)  # of the parameters alone
+        elif _stays(call, shares):
+            shares.rows.append(call)
+            shares.of_rows.add(result)
+        elif _sums(call, shares, across):
+            shares.sums.append(call)
+            late.add(result)
+        else:
+            raise CannotShare(f"{call.function.__name__} brings rows together")
+        if learned & {each.owner for each in call.reads}:
+            learned.add(result.owner)
+    return shares
+
+
+def _view(call: Call, shares: Shares, across: set[Value]) -> None:
+    (base,) = call.reads
+    assert isinstance(call.result, Value)
+    if base in shares.of_rows:
+        one, other = base.array, call.result.array
+        if other.ndim and one.shape[0] == other.shape[0] and one.strides[0] == other.strides[0] and _same_start(call):
+            shares.of_rows.add(call.result)
+        elif call.function is np.matrix_transpose and one.ndim == 2:
+            across.add(call.result)
+        else:
+            raise CannotShare("a view of some of the rows")
+    elif base in across:
+        raise CannotShare("a view of transposed rows")
+
+
+def _same_start(call: Call) -> bool:
+    """Whether row i of the view is of row i: not, say, of those in reverse order or from the second on."""
+    assert isinstance(call.result, Value)
+    (base,) = call.reads
+    one, other = (each.__array_interface__["data"][0] for each in (base.array, call.result.array))
+    return 0 <= other - one < max(1, base.array.strides[0])
+
+
+def _stays(call: Call, shares: Shares) -> bool:
+    """Whether row i of the result is of row i of what is read."""
+    assert isinstance(call.result, Value)
+    shape = call.result.array.shape
+    if call.kind == "reduce":
+        (x,) = call.reads
+        return x in shares.of_rows and x.array.ndim == 2 and call.options["axis"] in (1, -1)
+    if call.kind == "product":
+        left, right = call.reads if len(call.reads) == 2 else (call.reads[0],) * 2
+        return left in shares.of_rows and right not in shares.of_rows
+    if call.kind != "elementwise" or shape[:1] != (shares.n,):
+        return False
+    if call.in_place and call.result not in shares.of_rows:
+        return False
+    of_rows = [each for each in call.reads if each in shares.of_rows]
+    others = [each for each in call.reads if each not in shares.of_rows]
+    aligned = all(each.array.ndim == len(shape) for each in of_rows)
+    alike = all(each.array.ndim < len(shape) or each.array.shape[0] == 1 for each in others)
+    return bool(of_rows) and aligned and alike
+
+
+def _sums(call: Call, shares: Shares, across: set[Value]) -> bool:
+    """Whether the call is a sum over all rows that can wait until all are there."""
+    if call.kind == "product" and len(call.reads) == 2:
+        left, right = call.reads
+        return left in across and right in shares.of_rows
+    if call.kind == "reduce" and call.function is np.add:
+        return call.reads[0] in shares.of_rows and call.options["axis"] in (0, None)
+    return False
+
+
+def _after_sums(call: Call, shares: Shares, late: set[Value]) -> None:
+    """Views and joining of the sums, and the update of each element; nothing else."""
+    assert isinstance(call.result, Value)
+    if call.kind == "join" and shares.join is None:
+        shares.join = call
+    elif call.kind == "elementwise" and shares.join is not None:
+        size = shares.join.result.array.shape  # type: ignore[union-attr]
+        if any(each.array.shape != size for each in (*call.reads, call.result)):
+            raise CannotShare("an update that is not element by element")
+        shares.update.append(call)
+    elif call.kind != "view" or shares.join is not None:
+        raise CannotShare(f"{call.function.__name__} of a sum over rows")
+    late.add(call.result)
