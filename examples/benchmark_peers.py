@@ -16,6 +16,7 @@ Needs PyTorch, JAX and scikit-learn: pip install ".[bench]".
 import argparse
 import contextlib
 import functools
+import json
 import statistics
 import subprocess
 import sys
@@ -312,6 +313,31 @@ def described(workload):
         "dtype": workload.dtype,
         "optimizer": workload.optimizer,
     }
+
+
+def readme_table(folder):
+    """README's table from the files of `steps`: the median of their runs, and the range if there are several."""
+    runs = [json.loads(path.read_text(encoding="utf-8"))["results"] for path in sorted(folder.glob("steps-*.json"))]
+    lines = [
+        "| network, batch | xpnn, ms | PyTorch | JAX | scikit-learn | products alone |",
+        "|---|---|---|---|---|---|",
+    ]
+    for results in zip(*runs, strict=True):
+        ours = [result["rows"][0] for result in results]
+        cells = [f"{statistics.median(row['ms_per_step'] for row in ours):.3g}"]
+        for peer in PEERS:
+            best = (min(r["ms_per_step"] for r in result["rows"] if r["program"] == peer) for result in results)
+            cells.append(ranged([theirs / row["ms_per_step"] for theirs, row in zip(best, ours, strict=True)], ".2f"))
+        cells.append(ranged([row["products_share"] for row in ours], ".0%"))
+        name = "-".join(map(str, results[0]["network"]))
+        lines.append(f"| {name}, {results[0]['batch']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def ranged(figures, form):
+    """The median of some figures, with the least and the largest."""
+    low, high = format(min(figures), form), format(max(figures), form)
+    return f"{statistics.median(figures):{form}} ({low} … {high})" if low != high else low
 
 
 PARTS = {"steps": steps, "arrays": on_arrays, "predict": predict, "fit": fit, "memory": memory, "growth": growth}

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
@@ -630,6 +631,17 @@ def test_without_a_learning_rate_smaller_ones_are_tried(run, monkeypatch):
     assert code == 0
     assert "the loss diverged with learning rate 5; trying a tenth of it" in out
     assert len(xpnn.load(run.model).history["loss"]) == 30
+
+
+def test_every_optimizer_begins_with_a_learning_rate_of_its_own(run):
+    assert run.train("--optimizer", "adam")[0] == 0
+    options = types.SimpleNamespace(learning_rate=None, optimizer="adam")
+    assert train._rates(options, types.SimpleNamespace(task="multiclass")) == pytest.approx((0.001, 0.0001, 0.00001))
+    options.optimizer = "sgd"
+    assert train._rates(options, types.SimpleNamespace(task="multiclass"))[0] == 0.1
+    assert train._rates(options, types.SimpleNamespace(task="regression"))[0] == 0.01
+    options.learning_rate = 0.3
+    assert train._rates(options, types.SimpleNamespace(task="regression")) == (0.3,)
 
 
 class _CtrlC:

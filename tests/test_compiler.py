@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -576,6 +577,21 @@ def test_predictions_of_few_and_many_rows(n, dtype, rng):
     assert first.dtype == dtype
     np.testing.assert_allclose(first, expected, rtol=1e-5 if dtype == "float32" else 1e-12)
     np.testing.assert_allclose(again, expected[::-1], rtol=1e-5 if dtype == "float32" else 1e-12)
+
+
+def test_a_model_goes_when_nobody_needs_it_and_can_be_copied_once_used():
+    network = xpnn.mlp([5, 7, 3], output="softmax")
+    model = xpnn.Model(network, network.init(0), "categorical_crossentropy")
+    X = np.ones((2, 5))
+    expected = model.predict(X)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(X), expected)
+    gone = weakref.ref(model)
+    gc.disable()
+    try:
+        del model
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_predictions_by_several_threads_at_once(rng):

@@ -72,6 +72,12 @@ def test_each_part_of_the_benchmark_prints_its_table_and_writes_its_figures(part
     assert document["machine"]["cores"] >= 1
 
 
+def test_readme_s_table_is_what_was_measured():
+    table = load("benchmark_peers.py").readme_table(EXAMPLES / "results")
+    assert len(table.splitlines()) == 6
+    assert table in (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
+
+
 def test_the_peak_memory_of_a_training_run_is_above_its_activations():
     script = load("benchmark_peers.py")
     workload = script.WORKLOADS[1]

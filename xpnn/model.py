@@ -251,10 +251,11 @@ class Model:
     @cached_property
     def _predictor(self) -> Callable[[tuple[Array, Array | None], Array], Array]:
         """``f((params, buffers), X) → Ŷ``, as the library runs it best."""
+        network = self.network  # not self: no cycle keeps the model alive
 
         def forward(xp: Namespace, state: tuple[Array, Array | None], X: Array) -> Array:
             params, buffers = state
-            return self.network.forward_pass(params, X, Context(xp), buffers)[0]
+            return network.forward_pass(params, X, Context(xp), buffers)[0]
 
         return backends.of(self.params).forward(forward, arrays.namespace(params=self.params))
 

@@ -34,7 +34,7 @@ def describe() -> dict[str, Any]:
         "cpu": cpu(),
         "cores": _cores(),
         "memory_bytes": memory.total(),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": _versions(),
         "blas": _blas(),

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _OUTPUT = {"binary": "sigmoid", "multilabel": "sigmoid", "multiclass": "softmax", "regression": "linear"}
-_RATES = (0.1, 0.01, 0.001, 0.0001)  # unless one is asked for, tried in this order until the loss stays finite;
+_RATES = (0.1, 0.01, 0.001, 0.0001)  # of sgd, unless one is asked for: in this order until the loss stays finite;
 _RATES_OF_REGRESSION = _RATES[1:]  # squared errors have no bound, so neither have their gradients
 
 
@@ -80,8 +80,7 @@ def train(options: Options) -> int:
     tensors.check_writable(options.out)
     data = _read(options)
     network, loss = _network(options, data.schema), _loss(options, data.schema)
-    usual = _RATES_OF_REGRESSION if data.schema.task == "regression" else _RATES
-    rates = usual if options.learning_rate is None else (options.learning_rate,)
+    rates = _rates(options, data.schema)
     optimizer = _optimizer(options, rates[0])
     choice = _choose(options, network, loss, optimizer, data)
     if not options.quiet:
@@ -175,6 +174,16 @@ def _loss(options: Options, schema: Schema) -> Loss:
 
 def _optimizer(options: Options, rate: float) -> optimizers.Optimizer:
     return dataclasses.replace(optimizers.get(options.optimizer), learning_rate=rate)  # type: ignore[call-arg]
+
+
+def _rates(options: Options, schema: Schema) -> tuple[float, ...]:
+    """The learning rates to try, one after the other."""
+    if options.learning_rate is not None:
+        return (options.learning_rate,)
+    if isinstance(optimizer := optimizers.get(options.optimizer), optimizers.SGD):
+        return _RATES_OF_REGRESSION if schema.task == "regression" else _RATES
+    usual: float = optimizer.learning_rate  # type: ignore[attr-defined]
+    return usual, usual / 10, usual / 100
 
 
 def _choose(
