@@ -14,7 +14,6 @@ from xpnn import arrays
 from xpnn.backends import numpy
 from xpnn.backends.generic import Backend, Function, first_line
 from xpnn.errors import BackendError
-from xpnn.optimizers import Rule
 from xpnn.typing import Array, HostArray, Namespace
 
 
@@ -61,26 +60,16 @@ class Torch(Backend):
         host: HostArray = array.detach().cpu().numpy()  # type: ignore[attr-defined]
         return host
 
-    def compile(self, function: Function, xp: Namespace, *, asked: bool = False) -> Function:
-        """``torch.compile`` if asked for; where that fails, a warning says why and the formulas run as they are."""
-        plain = functools.partial(function, xp)
-        return _Inductor(plain) if asked else plain
+    def compile_step(self, function: Function, xp: Namespace, *, work: int, asked: bool = False) -> Function:
+        """On a CPU NumPy's, which sees the tensors' memory as its own arrays; ``torch.compile`` if asked for.
 
-    def step(
-        self,
-        gradient: Function,
-        rule: Rule,
-        xp: Namespace,
-        *,
-        compile: bool | None = None,
-        work: int = 0,
-    ) -> Function:
-        """On a CPU by NumPy, which sees the tensors' memory as its own arrays; elsewhere as the generic backend."""
-        plain = super().step(gradient, rule, xp, compile=compile, work=work)
-        if compile is not None:
-            return plain
+        Where that fails, a warning says why and the formulas run as they are.
+        """
+        plain = functools.partial(function, xp)
+        if asked:
+            return _Inductor(plain)
         here = numpy.BACKEND
-        return _SharedMemory(here.step(gradient, rule, here.namespace(), work=work), plain)
+        return _SharedMemory(here.compile_step(function, here.namespace(), work=work), plain)
 
     def steps(self) -> AbstractContextManager[Any]:
         """NumPy's: it takes those on a CPU."""

@@ -138,10 +138,11 @@ def _blocks(spans: list[tuple[int, int]], most: int) -> list[tuple[int, int]]:
 
 def on_threads(functions: Sequence[Callable[[], Any]]) -> None:
     """Call the functions all at once: the first on this thread, each other on one beside it."""
-    workers = [_idle.pop() if _idle else _Worker() for _ in functions[1:]]
-    for worker, function in zip(workers, functions[1:], strict=True):
-        worker.start(function)
+    workers: list[_Worker] = []
     try:
+        for function in functions[1:]:
+            workers.append(_idle.pop() if _idle else _Worker())
+            workers[-1].start(function)
         functions[0]()
     finally:
         errors = [worker.wait() for worker in workers]  # nothing may still write when this returns
