@@ -134,18 +134,21 @@ def fit(
             X_val, y_val = _pair(validation_data)
             arrays.one_place(X=X, X_val=X_val, y_val=y_val)
             check = checks.data(network, loss, X_val, y_val, None, dtype=dtype, names=("X_val", "y_val"))
+        drawn = params is None
         if params is None:
             params = network.init(seed, like=train[0])
         else:
             params = arrays.copy(checks.parameters(params, network, xp, dtype=dtype), xp)
-        loop = _Loop(network, loss, optimizer, train, check, epochs, batch_size, shuffle, tol, seed, compile, xp)
+        loop = _Loop(
+            network, loss, optimizer, train, check, epochs, batch_size, shuffle, tol, seed, drawn, compile, xp
+        )
         with Progress() if progress else contextlib.nullcontext() as shown:
             return loop.run(params, [*callbacks, *([shown] if shown else [])], labels)
 
 
 class _Snapshot(NamedTuple):
     epoch: int
-    params: Array
+    params: Array | None  # None: those drawn from the seed
     buffers: Array | None
 
 
@@ -161,6 +164,7 @@ class _Loop:
     shuffle: bool
     tol: float | None
     seed: int
+    drawn: bool
     compile: bool | None
     xp: Namespace
 
@@ -180,13 +184,16 @@ class _Loop:
 
         def model(reached: _Snapshot, stopped: str) -> Model:
             kept = {name: values[: reached.epoch] for name, values in history.items()}
+            params = self._params(reached)
             return Model(
-                self.network, reached.params, self.loss, kept, labels=labels, stopped=stopped, buffers=reached.buffers
+                self.network, params, self.loss, kept, labels=labels, stopped=stopped, buffers=reached.buffers
             )
 
         def diverged(epoch: int, what: str) -> TrainingDiverged:
             # the last step of an epoch may be the one that blew up: the newest parameters with a finite loss are kept
-            finite = (s for s in reversed(snapshots) if math.isfinite(float(J(s.params, s.buffers, *self.train))))
+            finite = (
+                s for s in reversed(snapshots) if math.isfinite(float(J(self._params(s), s.buffers, *self.train)))
+            )
             good = next(finite, snapshots[0])
             rate = getattr(self.optimizer, "learning_rate", None)
             return TrainingDiverged(
@@ -210,12 +217,12 @@ class _Loop:
                 if len(snapshots) == 2:
                     snapshots.popleft()  # before another copy is made
                 reached = self._snapshot(epoch, state)
-                checked = float(J(reached.params, reached.buffers, *self.check)) if self.check else None
+                checked = float(J(self._params(reached), reached.buffers, *self.check)) if self.check else None
                 history["loss"].append(mean)
                 if checked is not None:
                     history["validation_loss"].append(checked)
                 snapshots.append(reached)
-                told = Epoch(epoch, self.epochs, view, reached.params, reached.buffers)
+                told = Epoch(epoch, self.epochs, view, self._params(reached), reached.buffers)
                 answers = [callback(told) for callback in callbacks]
                 if self.tol is not None and mean <= self.tol:
                     stopped = "tol"
@@ -240,7 +247,13 @@ class _Loop:
         if epoch == self.epochs:
             return _Snapshot(epoch, state.params, state.buffers)
         buffers = None if state.buffers is None else arrays.copy(state.buffers, self.xp)
-        return _Snapshot(epoch, arrays.copy(state.params, self.xp), buffers)
+        again = self.drawn and epoch == 0
+        return _Snapshot(epoch, None if again else arrays.copy(state.params, self.xp), buffers)
+
+    def _params(self, snapshot: _Snapshot) -> Array:
+        if snapshot.params is None:
+            return self.network.init(self.seed, like=self.train[0])
+        return snapshot.params
 
     def _batches(self, epoch: int) -> Iterator[Data]:
         return batches(
