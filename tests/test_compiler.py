@@ -24,6 +24,7 @@ from xpnn.compiler.shares import CannotShare, row_by_row, share
 from xpnn.training.step import first_state, make_step
 
 from .cases import ACTIVATIONS, OPTIMIZERS
+from .test_context import WithoutParameters
 
 NUMPY = backends.get("numpy")
 xp = NUMPY.namespace()
@@ -399,17 +400,8 @@ def test_every_kind_of_target_shared_out(target, dtype, rng, shared):
 
 
 @dataclass(frozen=True)
-class Centre(xpnn.Layer):
+class Centre(WithoutParameters):
     """A layer in which the samples meet."""
-
-    def parameter_shapes(self, input_shape):
-        return {}
-
-    def output_shape(self, input_shape):
-        return input_shape
-
-    def init(self, input_shape, rng):
-        return {}
 
     def forward(self, params, x, ctx):
         return x - ctx.xp.mean(x, axis=0), None
@@ -471,6 +463,35 @@ def test_what_is_done_row_by_row_is_shared_out(name, rng):
 def test_what_brings_rows_together_is_not(name, rng):
     with pytest.raises(CannotShare):
         share(record(gradient_of(TOGETHER[name]), xp, ((np.ones(16),), np.ones((4, 4)))))
+
+
+def written_over_after_its_sum(xp, state, x):
+    (p,) = state
+    z = x @ xp.reshape(p, (4, 4))
+    dW = xp.matrix_transpose(x) @ z
+    z *= 2.0
+    p -= 0.1 * xp.concat([xp.reshape(dW, (-1,))])
+    return p, xp.sum(z)
+
+
+def parameters_written_over_between_rows(xp, state, x):
+    (p,) = state
+    W = xp.reshape(p, (4, 4))
+    z = x @ W
+    W *= 0.5
+    z = z + x @ W
+    p -= 0.1 * xp.concat([xp.reshape(xp.matrix_transpose(x) @ z, (-1,))])
+    return p, xp.sum(z)
+
+
+@pytest.mark.parametrize("step", [written_over_after_its_sum, parameters_written_over_between_rows])
+def test_what_is_written_over_stays_in_order(step, rng, shared):
+    shared(2)
+    x, p = rng.normal(size=(128, 4)), rng.normal(size=16)
+    expected = step(xp, (p.copy(),), x)
+    assert_same(stepping.Steps(step, xp, work=1)((p.copy(),), x), expected)
+    with pytest.raises(CannotShare, match="written over that another phase reads"):
+        share(record(step, xp, ((p,), x)))
 
 
 def test_an_update_that_is_not_element_by_element_is_not_shared_out():

@@ -82,6 +82,8 @@ def _phases(recording: Recording) -> Shares:
         result = call.result
         if isinstance(result, Number):
             continue
+        if call.in_place:
+            _check_order(call, shares)
         if late & {each.owner for each in call.reads} | late & set(call.reads):
             _after_sums(call, shares, late)
         elif call.kind == "view":
@@ -104,6 +106,14 @@ def _phases(recording: Recording) -> Shares:
         if learned & {each.owner for each in call.reads}:
             learned.add(result.owner)
     return shares
+
+
+def _check_order(call: Call, shares: Shares) -> None:
+    """Refuse to write over what another phase read before: it would now be read after."""
+    assert isinstance(call.result, Value)
+    mine = (*shares.sums, *shares.update) if call.result in shares.of_rows else (*shares.rows, *shares.sums)
+    if shares.join is None and any(call.result.owner is each.owner for other in mine for each in other.reads):
+        raise CannotShare("a value is written over that another phase reads")
 
 
 def _view(call: Call, shares: Shares, across: set[Value]) -> None:
