@@ -130,6 +130,25 @@ def test_what_it_returned_is_not_written_over_by_the_next_call(function, rng):
     assert_same(ours, expected)
 
 
+def rows_read_elsewhere(xp, state, x):
+    (p,) = state
+    z = x * 2.0
+    a = z + z[::-1, :]
+    z = x + p
+    y = x + z[0:1, :]
+    z += 1.0
+    q = p[::-1, :] * 1.0
+    p += q - p[0:1, :]
+    return a * 1.0, y - z, p
+
+
+def test_blocks_do_not_read_what_the_block_before_has_written(rng, monkeypatch):
+    monkeypatch.setattr(plan, "BLOCK", 8)
+    x, p = rng.normal(size=(12, 4)), rng.normal(size=(12, 4))
+    ours, expected, _ = both(rows_read_elsewhere, (p,), x)
+    assert_same(ours, expected)
+
+
 def test_inputs_may_be_strided_and_change_their_shape_dtype_and_kind(rng):
     p = rng.normal(size=(7, 4))
     compiled = Compiled(reductions, xp)

@@ -224,6 +224,7 @@ def _row(value: Value) -> tuple[Any, ...]:
 def _group(work: list[Call]) -> list[Group]:
     """Neighbouring calls over the same rows together, in blocks if their arrays are larger than two."""
     groups: list[Group] = []
+    made = {call.result for call in work}
     for call in work:
         n = _rows(call)
         if n and groups and groups[-1].n == n:
@@ -235,9 +236,15 @@ def _group(work: list[Call]) -> list[Group]:
             width = max(each.array.size // group.n for call in group.calls for each in (*call.reads, call.result)
                         if isinstance(each, Value) and each.array.shape[:1] == (group.n,))  # fmt: skip
             rows = max(1, BLOCK // max(1, width))
-            if rows * 2 <= group.n:
+            if rows * 2 <= group.n and _block_by_block(group, made):
                 group.rows = rows
     return groups
+
+
+def _block_by_block(group: Group, made: set[Value | Number]) -> bool:
+    """Whether no block reads other rows of what may be written over by the block before."""
+    written = {call.result.owner for call in group.calls if isinstance(call.result, Value)} | made
+    return all(each.aligned or each.owner not in written for call in group.calls for each in call.reads)
 
 
 def _rows(call: Call) -> int:

@@ -53,6 +53,17 @@ class Value:
         here, there = self.array, self.owner.array
         return here.size == there.size and here.flags.c_contiguous and there.flags.c_contiguous
 
+    @property
+    def aligned(self) -> bool:
+        """Whether its row i lies in row i of its owner."""
+        here, there = self.array, self.owner.array
+        if self.base is None:
+            return True
+        if not here.ndim or not there.ndim or (here.shape[0], here.strides[0]) != (there.shape[0], there.strides[0]):
+            return False
+        start, of_owner = (each.__array_interface__["data"][0] for each in (here, there))
+        return bool(0 <= start - of_owner < max(1, there.strides[0]))
+
 
 @dataclass(eq=False)
 class Number:

@@ -177,7 +177,7 @@ def _after_sums(call: Call, shares: Shares, late: set[Value]) -> None:
         shares.join = call
     elif call.kind == "elementwise" and shares.join is not None:
         size = shares.join.result.array.shape  # type: ignore[union-attr]
-        if any(each.array.shape != size for each in (*call.reads, call.result)):
+        if any(each.array.shape != size or not each.aligned for each in (*call.reads, call.result)):
             raise CannotShare("an update that is not element by element")
         shares.update.append(call)
     elif call.kind != "view" or shares.join is not None:
