@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnn.compiler.native import Kernel, table
 from xpnn.compiler.plan import Group, Plan
 from xpnn.compiler.record import Call, Number, Value, _flat
 
@@ -23,7 +24,7 @@ _MARKS = {operator.add: "+", operator.sub: "-", operator.mul: "*", operator.true
           operator.abs: "abs", operator.invert: "~"}  # fmt: skip
 
 
-_TAKEN = {*keyword.kwlist, *keyword.softkwlist, "bind", "fits", "run", "state", "row", "end", "type", "tuple", "int",
+_TAKEN = {*keyword.kwlist, *keyword.softkwlist, "bind", "fits", "run", "keep", "state", "row", "end", "type", "tuple", "int",
           "float"}  # fmt: skip
 
 
@@ -51,6 +52,7 @@ class Emitter:
         self._places: dict[Any, tuple[NDArray[Any], str]] = {}
         self._numbers: dict[tuple[Any, Any], str] = {}
         self._bound: set[Value] = set()
+        self._kernels: dict[int, tuple[str, str]] = {}
         self._bind: list[str] = []
         self._run: list[str] = []
         self._count = 0
@@ -83,9 +85,10 @@ class Emitter:
         return "\n".join(
             [
                 "def bind(state):",
-                *(f"    {line}" for line in [f"{head} = state", *self._bind]),
+                *(f"    {line}" for line in [f"{head} = state", "keep = []", *self._bind]),
                 f"    def run({', '.join(parameters)}):",
                 *body,
+                "    run.keep = keep",
                 "    return run",
                 "",
                 f"def fits({', '.join(parameters)}):",
@@ -98,7 +101,7 @@ class Emitter:
         """The lines that do the work."""
         first = {id(group.calls[0]): group for group in self.plan.groups}
         last = {id(group.calls[-1]): group for group in self.plan.groups}
-        blocked = {id(call) for group in self.plan.groups if group.rows for call in group.calls}
+        together = {id(call) for group in self.plan.groups if group.rows or group.chain for call in group.calls}
         working = {id(call) for group in self.plan.groups for call in group.calls}
         for call in self.plan.recording.calls:
             if call.result in self.plan.constants:
@@ -107,12 +110,12 @@ class Emitter:
                 self._number(call)
             elif call.kind == "view":
                 self._view(call)
-            elif id(call) in blocked:
+            elif id(call) in together:
                 if id(call) in first:
                     for each in first[id(call)].calls:
                         self._allocate(each)
                 if id(call) in last:
-                    self._blocks(last[id(call)])
+                    self._run += self._all(last[id(call)])
             elif id(call) in working:
                 self._straight(call)
 
@@ -175,10 +178,27 @@ class Emitter:
             value.name = self._new("v")
             self._run.append(f"{value.name} = empty({value.array.shape}, {self._global(value.array.dtype, 'dtype')})")
 
-    def _blocks(self, group: Group) -> None:
-        """The calls of a group, block after block."""
+    def _all(self, group: Group) -> list[str]:
+        """The calls of a group, by machine code or block after block."""
+        if group.chain is not None:
+            return self._kernel(group, [(0, group.chain.n)])
         edges = range(0, group.n, group.rows)
-        self._run += self._loop(group, [(row, min(row + group.rows, group.n)) for row in edges])
+        return self._loop(group, [(row, min(row + group.rows, group.n)) for row in edges])
+
+    def _kernel(self, group: Group, spans: list[tuple[int, int]]) -> list[str]:
+        """The lines that do a chain for these rows."""
+        assert group.chain is not None
+        if id(group) not in self._kernels:
+            kernel = Kernel(group.chain, lambda v: v not in self.plan.registers, self._name, self._scalar)
+            arrays = "".join(f"{each}, " for each in kernel.operands)
+            self._kernels[id(group)] = self._global(kernel.function, "kernel"), arrays
+        function, arrays = self._kernels[id(group)]
+        lines = []
+        for first, stop in spans:
+            name = self._new("rows")
+            self._bind.append(f"{name} = {self._global(table)}(keep, ({arrays}), {first}, {stop})")
+            lines.append(f"{function}({name})")
+        return lines
 
     def _loop(self, group: Group, blocks: list[tuple[int, int]], lane: int = 0) -> list[str]:
         """The lines of a group for these blocks, with scratch memory for this lane."""

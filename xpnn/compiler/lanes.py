@@ -85,8 +85,14 @@ class LaneEmitter(Emitter):
             return names[value]
 
         some = Group([], stop - start, stop - start)
-        calls = [self._call(call, name, some) for call in self.shares.rows if call.result not in self.plan.constants]
-        return [*slices, *calls]
+        lines = []
+        rows = {id(call) for call in self.shares.rows}
+        for group in self.plan.groups:
+            if id(group.calls[0]) in rows and group.chain is not None:
+                lines += self._kernel(group, [(start, stop)])
+            elif id(group.calls[0]) in rows:
+                lines += [self._call(call, name, some) for call in group.calls]
+        return [*slices, *lines]
 
     def _sums_and_update(self, k: int) -> list[str]:
         """One lane's rows of each gradient, and the update of the elements that they are."""
@@ -108,8 +114,10 @@ class LaneEmitter(Emitter):
                 mine = (first * width, last * width)
             if start is not None:
                 spans.append((start + mine[0], start + mine[1]))
-        (group,) = (group for group in self.plan.groups if group.rows)
-        return lines + self._loop(group, _blocks(spans, group.rows), k)
+        update = {id(call) for call in self.shares.update}
+        for group in (each for each in self.plan.groups if id(each.calls[0]) in update):
+            lines += self._kernel(group, _joined(spans)) if group.chain else self._loop(group, _blocks(spans, group.rows), k)
+        return lines
 
     def _rows_of(self, call: Call, first: int, last: int, value: Value) -> str:
         """Of a product: its result and its first factor cut to some rows."""
@@ -120,16 +128,21 @@ class LaneEmitter(Emitter):
         return f"{self._name(value)}[{first}:{last}]"
 
 
-def _blocks(spans: list[tuple[int, int]], most: int) -> list[tuple[int, int]]:
-    """The spans, joined where they meet, in blocks of about the same size and at most so large."""
+def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The spans, joined where they meet."""
     joined: list[tuple[int, int]] = []
     for start, stop in sorted(spans):
         if joined and joined[-1][1] == start:
             start = joined.pop()[0]
         if stop > start:
             joined.append((start, stop))
+    return joined
+
+
+def _blocks(spans: list[tuple[int, int]], most: int) -> list[tuple[int, int]]:
+    """The spans, joined where they meet, in blocks of about the same size and at most so large."""
     blocks = []
-    for start, stop in joined:
+    for start, stop in _joined(spans):
         count = -(-(stop - start) // most)
         cuts = [start + (stop - start) * i // count for i in range(count + 1)]
         blocks += list(itertools.pairwise(cuts))

@@ -6,6 +6,8 @@
   joining costs nothing.
 - Element-wise calls one after the other over the same rows form a *group*, run block by block while the block is in
   the processor's cache; what lives only within a group needs the memory of one block, its *scratch*.
+- Instead of it, a *chain* of such calls that machine code can do at once is a group of its own where LLVM is here: see
+  `xpnn.compiler.native`. What lives only within a chain has no memory at all.
 - What the function returns is a new array each time.
 """
 
@@ -20,6 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnn.compiler import native
+from xpnn.compiler.native import Chain
 from xpnn.compiler.record import Call, Number, Recording, Value, _flat
 from xpnn.compiler.shares import CannotShare, Shares
 
@@ -32,11 +36,15 @@ LARGE_BLOCK = 1 << 18
 
 @dataclass(eq=False)
 class Group:
-    """Calls that run together: over `n` rows in blocks of `rows`, or all at once if `rows` is 0."""
+    """Calls that run together: over `n` rows in blocks of `rows`, or all at once if `rows` is 0.
+
+    Those of a `chain` are done by machine code.
+    """
 
     calls: list[Call]
     n: int = 0
     rows: int = 0
+    chain: Chain | None = None
 
 
 class Plan:
@@ -62,6 +70,8 @@ class Plan:
         The slot of every owner that has a fixed place.
     scratch : dict of Value to int
         Instead of it, for what lives within a group, the number of the block of scratch memory.
+    registers : set of Value
+        What lives within a chain, without memory.
     sizes : list of int
         The bytes of each slot.
     """
@@ -69,6 +79,7 @@ class Plan:
     def __init__(self, recording: Recording, shares: Shares | None = None) -> None:
         self.recording = recording
         self.shares = shares
+        self._state = {each for each in _flat(recording.inputs[:1]) if isinstance(each, Value)}
         self.inputs = {each for each in _flat(recording.inputs) if isinstance(each, Value)}
         self.escaping = {each.owner for each in _flat(recording.outputs) if isinstance(each, Value)} - self.inputs
         self.constants: dict[Value, NDArray[Any]] = {}
@@ -77,18 +88,25 @@ class Plan:
         work = [c for c in calls if c.kind not in ("view", "number") and c.result not in self.constants]
         self.parts: dict[Value, tuple[Value, int]] = {}
         work = self._join(work)
+        self._makers = {call.result: call for call in calls if self.fixed(call)}
         if shares is None:
-            self.groups = _group(work)
+            self.groups = _blocked(self._chained(work))
         else:
             if shares.join in work:
                 raise CannotShare("the gradient is needed in parts as well")
-            self.groups = [Group([call]) for call in work if call not in shares.update]
-            size = shares.join.result.array.size  # type: ignore[union-attr]
-            self.groups.append(Group(shares.update, size, LARGE_BLOCK))
+            rows = [call for call in work if call in shares.rows]
+            update = self._chained(shares.update)
+            if any(group.chain is None for group in update):
+                size = shares.join.result.array.size  # type: ignore[union-attr]
+                update = [Group(shares.update, size, LARGE_BLOCK)]
+            before = [Group([call]) for call in work if call in shares.first]
+            sums = [Group([call]) for call in work if call in shares.sums]
+            self.groups = [*before, *self._chained(rows), *sums, *update]
         views = (call.result for call in recording.calls if call.kind == "view")
         self._viewed = {view.owner for view in views if isinstance(view, Value)}
         self.slots: dict[Value, int] = {}
         self.scratch: dict[Value, int] = {}
+        self.registers: set[Value] = set()
         self.sizes: list[int] = []
         self._assign()
 
@@ -101,6 +119,24 @@ class Plan:
         """Whether the result is a new array that is given a place."""
         new = isinstance(call.result, Value) and not call.in_place
         return new and call.kind != "other" and call.result not in self.escaping
+
+    def _chained(self, work: list[Call]) -> list[Group]:
+        """A group for each chain of calls that machine code can do, and one for each other call."""
+        if not native.available():
+            return [Group([call]) for call in work]
+        groups: list[Group] = []
+        for call in work:
+            if groups and groups[-1].chain is not None and groups[-1].chain.add(call):
+                continue
+            chain = Chain(self._reachable)
+            groups.append(Group(chain.calls, chain=chain) if chain.add(call) else Group([call]))
+        return [group if len(group.calls) > 1 else Group(group.calls) for group in groups]
+
+    def _reachable(self, value: Value) -> bool:
+        """Whether the value has the same memory at every run."""
+        if value in self.constants:
+            return bool(self.constants[value].flags.c_contiguous)
+        return value.owner in self._state or value.owner in self._makers or value.owner in self.parts
 
     def _find_constants(self) -> None:
         calls = self.recording.calls
@@ -163,7 +199,10 @@ class Plan:
             leaving = dying & self.scratch.keys()
             if over:
                 self._release(leaving, spare)
-            if new is not None and group.rows and death[new] < end and new is call.result and new not in self._viewed:
+            passing = new is not None and new is call.result and death[new] < end and new not in self._viewed
+            if new is not None and passing and group.chain is not None:
+                self.registers.add(new)
+            elif new is not None and passing and group.rows:
                 fitting = spare[_row(new)]
                 self.scratch[new] = fitting.pop() if fitting else next(blocks)
             elif new is not None:
@@ -176,7 +215,7 @@ class Plan:
             if not over:
                 self._release(leaving, spare)
             freed += [self.slots[each] for each in dying & self.slots.keys()]
-            if not group.rows:  # in blocks, all is needed until the last block is done
+            if not group.rows and group.chain is None:  # there, all is needed until the last row is done
                 free += freed
                 freed = []
         free += freed
@@ -186,7 +225,7 @@ class Plan:
         if not self.fixed(call) or not isinstance(call.result, Value):
             return None
         home = self.home(call.result)
-        return None if home in self.slots or home in self.scratch else home
+        return None if home in self.slots or home in self.scratch or home in self.registers else home
 
     def _twins(self, one: Value, other: Value) -> bool:
         """Whether the other can take the slot of the one, element by element."""
@@ -221,16 +260,17 @@ def _row(value: Value) -> tuple[Any, ...]:
     return value.array.dtype, value.array.shape[1:]
 
 
-def _group(work: list[Call]) -> list[Group]:
-    """Neighbouring calls over the same rows together, in blocks if their arrays are larger than two."""
+def _blocked(singles: list[Group]) -> list[Group]:
+    """Neighbouring calls over the same rows together, in blocks if their arrays are larger than two; chains as they are."""
     groups: list[Group] = []
-    made = {call.result for call in work}
-    for call in work:
-        n = _rows(call)
+    made = {call.result for group in singles for call in group.calls}
+    for single in singles:
+        n = 0 if single.chain is not None else _rows(single.calls[0])
         if n and groups and groups[-1].n == n:
-            groups[-1].calls.append(call)
+            groups[-1].calls += single.calls
         else:
-            groups.append(Group([call], n))
+            groups.append(single)
+            single.n = n
     for group in groups:
         if group.n:
             width = max(each.array.size // group.n for call in group.calls for each in (*call.reads, call.result)

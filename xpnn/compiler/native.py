@@ -1,0 +1,498 @@
+"""Element-wise calls that follow each other as one loop of machine code, by LLVM.
+
+NumPy reads and writes whole arrays at every call. A *kernel* does the calls of a whole chain for one element before
+it goes to the next: what lives within the chain never reaches memory. It is the recorded calls once more, in the same
+order and with the same rounding, so it gives the same bits; sums along short rows alone are added up in another order.
+
+Needs llvmlite (``pip install 'xpnn[fast]'``). Without it there are no kernels, and NumPy does the calls.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnn.compiler.record import Call, Number, Value, cast, where
+
+NARROW = 32
+"""Up to so many columns a row is summed up by itself; of longer ones NumPy's products do it faster."""
+
+_TYPES = {"float32": "float", "float64": "double", "int32": "i32", "int64": "i64", "bool": "i1"}
+_FLOAT = {"add": "fadd", "subtract": "fsub", "multiply": "fmul", "divide": "fdiv"}
+_INTEGER = {"add": "add", "subtract": "sub", "multiply": "mul", "bitwise_and": "and", "bitwise_or": "or",
+            "bitwise_xor": "xor"}  # fmt: skip
+_BOOLEAN = {"bitwise_and": "and", "bitwise_or": "or", "bitwise_xor": "xor"}
+_OF_FLOATS = {"absolute": "fabs", "sqrt": "sqrt", "maximum": "maximum", "minimum": "minimum"}  # LLVM's own functions
+_COMPARE = {"greater": ("ogt", "sgt"), "greater_equal": ("oge", "sge"), "less": ("olt", "slt"),
+            "less_equal": ("ole", "sle"), "equal": ("oeq", "eq"), "not_equal": ("une", "ne")}  # fmt: skip
+
+
+@cache
+def available() -> bool:
+    """Whether LLVM is here."""
+    try:
+        import llvmlite.binding as llvm
+
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+    except Exception:  # not installed, or not for this processor
+        return False
+    return True
+
+
+# which calls a kernel can take
+
+
+@dataclass
+class Chain:
+    """Calls that one kernel can do: over the same rows, each value in one way, none read where another row is written.
+
+    Parameters
+    ----------
+    reachable : callable
+        Whether the memory of a value is known before the calls are done.
+    """
+
+    reachable: Callable[[Value], bool]
+    calls: list[Call] = field(default_factory=list)
+    n: int = 0
+    width: int = 1
+    ndim: int = 0
+    _seen: dict[Value, set[Value]] = field(default_factory=dict)  # by owner: the values that are read or written
+    _made: set[Value] = field(default_factory=set)
+
+    def add(self, call: Call) -> bool:
+        """Take the call in if possible."""
+        result = call.result
+        if not isinstance(result, Value) or not _translates(call):
+            return False
+        shape = result.array.shape
+        if len(shape) == 0 or shape[0] < 2 or (self.calls and (shape[0], len(shape)) != (self.n, self.ndim)):
+            return False
+        touched = (*call.reads, result)
+        wide = {self.width, *(_width(each, shape) for each in touched)} - {1}
+        summed = any(each.kind == "reduce" for each in (*self.calls, call))
+        if len(wide) > 1 or (summed and wide and max(wide) > NARROW):
+            return False
+        width = max(wide, default=1)
+        if not all(self._placed(each, shape, width) for each in touched) or not self._apart(touched, result):
+            return False
+        self.n, self.width, self.ndim = shape[0], width, len(shape)
+        self.calls.append(call)
+        self._made.add(result)
+        for each in touched:
+            self._seen.setdefault(each.owner, set()).add(each)
+        return True
+
+    def _placed(self, value: Value, shape: tuple[int, ...], width: int) -> bool:
+        """Whether element (i, j) of the kernel is at i · width + j, i, j or 0 of the value's memory."""
+        array = value.array
+        if array.dtype.name not in _TYPES or not array.flags.c_contiguous:
+            return False
+        if value not in self._made and not self.reachable(value):
+            return False
+        if array.size == 1:
+            return True
+        if array.ndim == len(shape) and array.shape[0] == shape[0]:
+            return array.shape == shape or math.prod(array.shape[1:]) in (1, width) and array.ndim == 2
+        return array.shape in ((width,), (1, width)) and len(shape) == 2
+
+    def _apart(self, touched: tuple[Value, ...], result: Value) -> bool:
+        """Whether memory that is written to is seen as one value only."""
+        written = {each.owner for each in self._made} | {result.owner}
+        for owner in {each.owner for each in touched} & written:
+            if len(self._seen.get(owner, set()) | {each for each in touched if each.owner is owner}) > 1:
+                return False
+        return True
+
+
+def _width(value: Value, shape: tuple[int, ...]) -> int:
+    """The elements that the value has for each row of a result of this shape."""
+    array = value.array
+    return math.prod(array.shape[1:]) if array.shape[:1] == shape[:1] and array.ndim == len(shape) else array.size
+
+
+def _translates(call: Call) -> bool:
+    """Whether there is an instruction for the call and its dtypes."""
+    assert isinstance(call.result, Value)
+    out = call.result.array.dtype
+    name = call.function.__name__
+    if out.name not in _TYPES or any(each.array.dtype.name not in _TYPES for each in call.reads):
+        return False
+    if call.kind == "reduce":
+        (x,) = call.reads
+        along = x.array.ndim == 2 and call.options["axis"] in (1, -1) and call.options["keepdims"]
+        return bool(along) and name in ("add", "maximum", "minimum") and out.kind == "f"
+    if call.kind != "elementwise":
+        return False
+    if call.function is cast:
+        return out.kind in "fi"
+    operands = call.arguments[1:] if call.function is where else call.arguments
+    if call.function is where and not (isinstance(call.arguments[0], Value) and _kind(call.arguments[0]) == "b"):
+        return False
+    arrays = [each.array.dtype for each in operands if isinstance(each, Value)]
+    if not arrays:
+        return call.function is where and all(isinstance(each, int | float) for each in operands)
+    common = arrays[0]
+    samples = [each.sample if isinstance(each, Number) else each for each in operands if not isinstance(each, Value)]
+    if any(each != common for each in arrays) or any(np.result_type(common, each) != common for each in samples):
+        return False
+    if call.function is where:
+        return out == common
+    if name in _COMPARE:
+        return common.kind in "fi"
+    if out != common:
+        return False
+    if common.kind == "f":
+        return name in _FLOAT or name in _OF_FLOATS or name in ("negative", "square")
+    return name in (_INTEGER if common.kind == "i" else (*_BOOLEAN, "invert", "logical_not"))
+
+
+def _kind(value: Value) -> str:
+    return value.array.dtype.kind
+
+
+# the kernel
+
+
+@dataclass(eq=False)
+class _Node:
+    """A number on its way: for each element, for each row, along each row, or one for all (`role`); ready at a `stage`.
+
+    Each stage is a loop over a row: what needs the sum of a row waits for the next. A node is the result of an
+    instruction, is loaded from where `pointer` points, or is the sum of a row (`start` is what it begins with).
+    """
+
+    role: str  # "element", "row", "along", "one"
+    dtype: Any
+    stage: int = 0
+    arguments: tuple[_Node, ...] = ()
+    instruction: str = ""  # with {0}, {1}, … for the arguments
+    pointer: str = ""
+    start: str = ""
+    name: str = ""
+
+    @property
+    def loop(self) -> int:
+        """The number of the loop over a row that makes it."""
+        return self.stage - 1 if self.start else self.stage
+
+
+class Kernel:
+    """A chain as the text of an LLVM function, ``kernel(table)``.
+
+    The table holds the addresses of `operands` and then the first row and the row to stop before.
+
+    Parameters
+    ----------
+    chain : Chain
+    stored : callable
+        Whether a value that the chain makes is needed afterwards.
+    place : callable
+        ``place(value)``: what names the memory of a value; values of the same memory have the same name.
+    number : callable
+        ``number(number, dtype)``: the name of the memory of a number that changes from step to step.
+
+    Attributes
+    ----------
+    operands : list of str
+        What the places are called whose addresses the table holds.
+    text : str
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        stored: Callable[[Value], bool],
+        place: Callable[[Value], str],
+        number: Callable[[Number, Any], str],
+    ) -> None:
+        self.operands: list[str] = []
+        self._chain, self._place, self._number_of = chain, place, number
+        self._nodes: list[_Node] = []
+        self._held: dict[Value, _Node] = {}
+        self._loaded: dict[tuple[str, str], _Node] = {}
+        self._functions: set[str] = set()
+        kept: dict[Value, _Node] = {}
+        for call in chain.calls:
+            assert isinstance(call.result, Value)
+            node = self._held[call.result] = self._translate(call)
+            if call.in_place or stored(call.result):
+                kept[call.result] = node
+        self._stores = [(node, self._pointer(place(value))) for value, node in kept.items()]
+        self.text = self._write()
+
+    @property
+    def function(self) -> Callable[[int], None]:
+        """The compiled function, which takes the table's address."""
+        return _compiled(self.text)
+
+    # calls to nodes
+
+    def _node(self, *arguments: Any, **named: Any) -> _Node:
+        node = _Node(*arguments, **named)
+        node.name = node.name or f"%v{len(self._nodes)}"
+        self._nodes.append(node)
+        return node
+
+    def _translate(self, call: Call) -> _Node:
+        assert isinstance(call.result, Value)
+        dtype = call.result.array.dtype
+        name = call.function.__name__
+        if call.kind == "reduce":
+            x = self._of(call.reads[0])
+            if x.role == "element" and self._chain.width > 1:
+                start = _literal({"add": 0.0, "maximum": -math.inf, "minimum": math.inf}[name], dtype)
+                instruction = self._instruction(call.function, dtype, dtype)
+                return self._node("row", dtype, x.stage + 1, (x,), instruction, start=start)
+            return x  # rows of one
+        own = call.arguments[1:] if call.function is where else call.arguments
+        given = [each.array.dtype for each in own if isinstance(each, Value)]
+        common = given[0] if given else dtype
+        operands = [self._of(each, common) for each in own]
+        if call.function is where:
+            operands.insert(0, self._of(call.arguments[0]))
+        shape = call.result.array.shape
+        role = "element" if math.prod(shape[1:]) == self._chain.width else "row"
+        stage = max(each.stage for each in operands)
+        return self._node(role, dtype, stage, tuple(operands), self._instruction(call.function, common, dtype))
+
+    def _of(self, operand: Any, dtype: Any = None) -> _Node:
+        """The node of an argument: made before in the kernel, loaded, or a number."""
+        if isinstance(operand, Value):
+            return self._held[operand] if operand in self._held else self._load(operand)
+        if isinstance(operand, Number):
+            return self._load_from(self._number_of(operand, dtype), dtype, "one")
+        return _Node("one", dtype, name=_literal(operand, dtype))
+
+    def _load(self, value: Value) -> _Node:
+        array = value.array
+        if array.size == 1:
+            role = "one"
+        elif array.shape[0] == self._chain.n and array.ndim == self._chain.ndim:
+            role = "element" if math.prod(array.shape[1:]) == self._chain.width else "row"
+        else:
+            role = "along"
+        return self._load_from(self._place(value), array.dtype, role)
+
+    def _load_from(self, place: str, dtype: Any, role: str) -> _Node:
+        if (place, role) not in self._loaded:
+            self._loaded[place, role] = self._node(role, dtype, pointer=self._pointer(place))
+        return self._loaded[place, role]
+
+    def _pointer(self, place: str) -> str:
+        if place not in self.operands:
+            self.operands.append(place)
+        return f"%p{self.operands.index(place)}"
+
+    def _instruction(self, function: Any, common: Any, dtype: Any) -> str:
+        """The instruction of a call on arguments of a common dtype."""
+        kind, name = _TYPES[common.name], function.__name__
+        if function is where:
+            return f"select i1 {{0}}, {kind} {{1}}, {kind} {{2}}"
+        if function is cast:
+            return f"{_conversion(common, dtype)} {kind} {{0}} to {_TYPES[dtype.name]}"
+        if name in _COMPARE:
+            f, i = _COMPARE[name]
+            return f"{f'fcmp {f}' if common.kind == 'f' else f'icmp {i}'} {kind} {{0}}, {{1}}"
+        if common.kind == "f" and name in _OF_FLOATS:
+            kinds = [kind] * (2 if name in ("maximum", "minimum") else 1)
+            symbol = f"@llvm.{_OF_FLOATS[name]}.f{8 * common.itemsize}"
+            self._functions.add(f"declare {kind} {symbol}({', '.join(kinds)})")
+            return f"call {kind} {symbol}({', '.join(f'{kind} {{{i}}}' for i in range(len(kinds)))})"
+        if name == "negative":
+            return f"fneg {kind} {{0}}"
+        if name == "square":
+            return f"fmul {kind} {{0}}, {{0}}"
+        if name in ("invert", "logical_not"):
+            return "xor i1 {0}, true"
+        return f"{ {'f': _FLOAT, 'i': _INTEGER, 'b': _BOOLEAN}[common.kind][name]} {kind} {{0}}, {{1}}"
+
+    # nodes to text
+
+    def _write(self) -> str:
+        entry: list[str] = []
+        for node in self._nodes:
+            if node.role == "one":
+                entry += _made(node, {"one": "0"}, {})
+        flat = all(node.role in ("element", "one") for node in self._nodes)
+        body = self._one_loop() if flat else self._loops()
+        pointers = [f"%p{i}" for i in range(len(self.operands))]
+        bounds = ["%lo", "%hi"]
+        fetch = []
+        for i, each in enumerate([*pointers, *bounds]):
+            kind = "i64" if each in bounds else "ptr"
+            fetch += [f"%a{i} = getelementptr i64, ptr %table, i64 {i}", f"{each} = load {kind}, ptr %a{i}"]
+        taken = ", ".join([*(f"ptr noalias {each}" for each in pointers), *(f"i64 {each}" for each in bounds)])
+        head = [*sorted(self._functions), f"define internal void @work({taken}) noinline {{", "entry:"]
+        tail = ["end:", "ret void", "}", "define void @kernel(ptr %table) {", *fetch]
+        call = f"call void @work({taken.replace('noalias ', '')})"
+        return "\n".join([*head, *entry, *body, *tail, call, "ret void", "}", ""])
+
+    def _one_loop(self) -> list[str]:
+        """One loop over all elements of the rows."""
+        width = self._chain.width
+        at = {"element": "%e"}
+        lines = [f"%first = mul i64 %lo, {width}", f"%last = mul i64 %hi, {width}"]
+        lines += ["%any = icmp slt i64 %first, %last", "br i1 %any, label %loop, label %end", "loop:"]
+        lines += ["%e = phi i64 [%first, %entry], [%next, %loop]"]
+        for node in self._nodes:
+            if node.role == "element":
+                lines += _made(node, at, {})
+        for i, (node, pointer) in enumerate(self._stores):
+            lines += _stored(node, f"%w{i}", pointer, "%e")
+        lines += ["%next = add nuw nsw i64 %e, 1", "%more = icmp slt i64 %next, %last"]
+        return [*lines, "br i1 %more, label %loop, label %end"]
+
+    def _loops(self) -> list[str]:
+        """A loop over the rows, and in it one over each row for every stage."""
+        width = self._chain.width
+        last = max(node.stage for node in self._nodes)
+        carried = self._carried()
+        lines = [f"{each} = alloca [{width} x {_memory(node.dtype)}], align 64" for node, each in carried.items()]
+        lines += ["%any = icmp slt i64 %lo, %hi", "br i1 %any, label %rows, label %end", "rows:"]
+        lines += [f"%i = phi i64 [%lo, %entry], [%next, %after{last}]", f"%base = mul i64 %i, {width}"]
+        for stage in range(last + 1):
+            for node in self._nodes:
+                if node.role == "row" and node.stage == stage:
+                    lines += _made(node, {"row": "%i"}, {})
+            for i, (node, pointer) in enumerate(self._stores):
+                if node.role == "row" and node.stage == stage:
+                    lines += _stored(node, f"%w{i}", pointer, "%i")
+            lines += [f"br label %before{stage}", f"before{stage}:", *self._loop(stage, carried), f"after{stage}:"]
+        lines += ["%next = add nuw nsw i64 %i, 1", "%more = icmp slt i64 %next, %hi"]
+        return [*lines, "br i1 %more, label %rows, label %end"]
+
+    def _loop(self, stage: int, carried: dict[_Node, str]) -> list[str]:
+        """The loop of one stage over a row."""
+        elements = [n for n in self._nodes if n.stage == stage and n.role in ("element", "along")]
+        sums = [n for n in self._nodes if n.start and n.loop == stage]
+        if not elements and not sums:
+            return [f"br label %after{stage}"]
+        j, e, label = f"%j{stage}", f"%e{stage}", f"%loop{stage}"
+        lines = [f"br label {label}", f"{label[1:]}:", f"{j} = phi i64 [0, %before{stage}], [{j}.next, {label}]"]
+        for node in sums:
+            kind = _TYPES[node.dtype.name]
+            lines += [f"{node.name}.far = phi {kind} [{node.start}, %before{stage}], [{node.name}, {label}]"]
+        lines += [f"{e} = add nuw nsw i64 %base, {j}"]
+        names: dict[_Node, str] = {}
+        for node, pointer in carried.items():
+            if node.stage < stage:
+                names[node] = f"{node.name}.{stage}"
+                lines += _loaded(names[node], node.dtype, pointer, j)
+        for node in elements:
+            lines += _made(node, {"element": e, "along": j}, names)
+        for i, (node, pointer) in enumerate(self._stores):
+            if node in elements:
+                lines += _stored(node, f"%w{i}", pointer, e)
+        for node, pointer in carried.items():
+            if node.stage == stage:
+                lines += _stored(node, f"{node.name}.kept", pointer, j)
+        for node in sums:
+            x = names.get(node.arguments[0], node.arguments[0].name)
+            lines += [f"{node.name} = {node.instruction.format(f'{node.name}.far', x)}"]
+        lines += [f"{j}.next = add nuw nsw i64 {j}, 1", f"{j}.more = icmp slt i64 {j}.next, {self._chain.width}"]
+        return [*lines, f"br i1 {j}.more, label {label}, label %after{stage}"]
+
+    def _carried(self) -> dict[_Node, str]:
+        """What is made in one loop over a row and used in a later one, and the memory that it is kept in."""
+        found: dict[_Node, str] = {}
+        for node in self._nodes:
+            for each in node.arguments:
+                if each.role in ("element", "along") and each.stage < node.loop:
+                    found.setdefault(each, f"%kept{len(found)}")
+        return found
+
+
+def _memory(dtype: Any) -> str:
+    return "i8" if dtype.kind == "b" else _TYPES[dtype.name]
+
+
+def _made(node: _Node, at: dict[str, str], names: dict[_Node, str]) -> list[str]:
+    """The lines that make a node; `at` holds the index for each role, `names` what nodes are called here."""
+    if node.pointer:
+        return _loaded(node.name, node.dtype, node.pointer, at[node.role])
+    if node.start:
+        return []
+    return [f"{node.name} = {node.instruction.format(*(names.get(n, n.name) for n in node.arguments))}"]
+
+
+def _loaded(name: str, dtype: Any, pointer: str, index: str) -> list[str]:
+    kind = _memory(dtype)
+    lines = [f"{name}.at = getelementptr inbounds {kind}, ptr {pointer}, i64 {index}"]
+    if dtype.kind == "b":
+        return [*lines, f"{name}.byte = load i8, ptr {name}.at", f"{name} = icmp ne i8 {name}.byte, 0"]
+    return [*lines, f"{name} = load {kind}, ptr {name}.at"]
+
+
+def _stored(node: _Node, name: str, pointer: str, index: str) -> list[str]:
+    kind, value = _memory(node.dtype), node.name
+    lines = [f"{name}.to = getelementptr inbounds {kind}, ptr {pointer}, i64 {index}"]
+    if node.dtype.kind == "b":
+        value = f"{name}.bits"
+        lines += [f"{value} = zext i1 {node.name} to i8"]
+    return [*lines, f"store {kind} {value}, ptr {name}.to"]
+
+
+def _literal(number: float, dtype: Any) -> str:
+    """A number as LLVM writes it."""
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            exact = float(np.asarray(number, dtype))
+        return f"0x{struct.unpack('<Q', struct.pack('<d', exact))[0]:016X}"
+    return str(int(number))
+
+
+def _conversion(one: Any, other: Any) -> str:
+    """The instruction that makes a number of the other dtype of one."""
+    wider = other.itemsize > one.itemsize
+    if one == other:
+        return "bitcast"
+    if other.kind == "f":
+        return {"f": "fpext" if wider else "fptrunc", "i": "sitofp", "b": "uitofp"}[one.kind]
+    if one.kind == "f":
+        return "fptosi"
+    return "zext" if one.kind == "b" else "sext" if wider else "trunc"
+
+
+# text to machine code
+
+_lock = Lock()
+
+
+@lru_cache(maxsize=512)
+def _compiled(text: str) -> Callable[[int], None]:
+    import llvmlite.binding as llvm
+
+    available()
+    with _lock:
+        module = llvm.parse_assembly(text)
+        target = llvm.Target.from_default_triple().create_target_machine(
+            cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3
+        )
+        tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+        tuning.loop_vectorization = True
+        passes = llvm.create_pass_builder(target, tuning)
+        passes.getModulePassManager().run(module, passes)
+        engine = llvm.create_mcjit_compiler(module, target)
+        engine.finalize_object()
+        function: Any = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(engine.get_function_address("kernel"))
+    function.engine = engine  # its memory is the function's
+    return function  # type: ignore[no-any-return]
+
+
+def table(keep: list[Any], arrays: tuple[NDArray[Any], ...], first: int, stop: int) -> int:
+    """The address of a kernel's table, which lives as long as `keep`."""
+    assert all(each.flags.c_contiguous for each in arrays)
+    entries = (ctypes.c_int64 * (len(arrays) + 2))(*(each.ctypes.data for each in arrays), first, stop)
+    keep.append((entries, arrays))
+    return ctypes.addressof(entries)
