@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnn.compiler import native
 from xpnn.compiler.emit import Emitter
 from xpnn.compiler.plan import Plan
 from xpnn.compiler.record import CannotRecord, Recording, record
+from xpnn.compiler.schedule import schedule
 from xpnn.compiler.shares import CannotShare
 from xpnn.typing import Namespace
 
@@ -78,7 +80,10 @@ class Compiled:
         return self.programs[key]
 
     def _record(self, arguments: tuple[Any, ...]) -> _Program:
-        emitter = self._emitter(record(self.function, self.xp, arguments))
+        recording = record(self.function, self.xp, arguments)
+        if native.available():
+            schedule(recording)
+        emitter = self._emitter(recording)
         return _Program(*emitter.make(), emitter.source)
 
     def _emitter(self, recording: Recording) -> Emitter:

@@ -82,9 +82,10 @@ def _phases(recording: Recording) -> Shares:
         result = call.result
         if isinstance(result, Number):
             continue
-        if call.in_place:
+        after_sums = late & {each.owner for each in call.reads} | late & set(call.reads)
+        if call.in_place and not (after_sums and shares.join is not None):
             _check_order(call, shares)
-        if late & {each.owner for each in call.reads} | late & set(call.reads):
+        if after_sums:
             _after_sums(call, shares, late)
         elif call.kind == "view":
             _view(call, shares, across)
@@ -112,7 +113,7 @@ def _check_order(call: Call, shares: Shares) -> None:
     """Refuse to write over what another phase read before: it would now be read after."""
     assert isinstance(call.result, Value)
     mine = (*shares.sums, *shares.update) if call.result in shares.of_rows else (*shares.rows, *shares.sums)
-    if shares.join is None and any(call.result.owner is each.owner for other in mine for each in other.reads):
+    if any(call.result.owner is each.owner for other in mine for each in other.reads):
         raise CannotShare("a value is written over that another phase reads")
 
 
