@@ -260,7 +260,7 @@ class Emitter:
             return f"{self._global(call.function)}({', '.join(operands)}, out={out})"
         operands = [name(each) for each in call.reads]
         if call.kind == "product":
-            return f"{self._global(np.dot)}({', '.join(operands)}, {out})"
+            return f"{self._global(self._product(call))}({', '.join(operands)}, {out})"
         if call.kind == "join":
             return f"{self._global(np.concatenate)}(({', '.join(operands)},), 0, {out})"
         (x,) = call.reads
@@ -277,6 +277,10 @@ class Emitter:
             columns = np.empty(x.array.shape[::-1], x.array.dtype)
             return f"{self._global(of_few_columns)}({function}, {operands[0]}, {self._global(columns, 's')}, {out})"
         return f"{function}({operands[0]}, {axis}, None, {out}, {keep})"
+
+    def _product(self, call: Call) -> Callable[..., Any]:
+        """What multiplies two matrices."""
+        return np.dot
 
     def _plain(self, call: Call) -> str:
         """A call as it was recorded."""

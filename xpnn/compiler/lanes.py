@@ -16,10 +16,17 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
+
+from xpnn.compiler import mkl
 from xpnn.compiler.emit import Emitter, Memory
 from xpnn.compiler.plan import Group, Plan
 from xpnn.compiler.record import Call, Recording, Value
 from xpnn.compiler.shares import Shares, share
+
+
+WORTH = 1 << 19
+"""Multiplications of a product from which on calling another library gains more than it costs."""
 
 
 class LaneEmitter(Emitter):
@@ -63,6 +70,11 @@ class LaneEmitter(Emitter):
                 self._run += [f"def lane_{i}_{k}():", *(f"    {line}" for line in lines or ["pass"])]
             names = ", ".join(f"lane_{i}_{k}" for k in range(self.lanes))
             self._run.append(f"{self._global(on_threads)}(({names},))")
+
+    def _product(self, call: Call) -> Callable[..., Any]:
+        assert isinstance(call.result, Value)
+        size = call.result.array.size * call.reads[0].array.shape[1]
+        return mkl.dot if mkl.available() and size >= WORTH else np.dot
 
     def _cut(self, n: int, k: int) -> int:
         return n * k // self.lanes
