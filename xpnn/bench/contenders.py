@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -13,6 +14,10 @@ import numpy as np
 from xpnn import arrays, backends
 from xpnn.backends import Backend
 from xpnn.bench.workload import Workload
+from xpnn.compiler import mkl
+from xpnn.compiler.blas import threads
+from xpnn.compiler.lanes import on_threads
+from xpnn.compiler.steps import ENOUGH
 from xpnn.errors import BackendError, XpnnError
 from xpnn.model import Model
 from xpnn.training.step import first_state, make_step
@@ -184,7 +189,7 @@ def _predicting(model: Model, x: Any, backend: Backend) -> Run:
 def _prepare_products(library: str, device: str, workload: Workload) -> Run:
     """The products of the workload's network with every activation left out, on arrays of the same shapes."""
     backend = backends.get(library, device)
-    multiply = _product(library)
+    multiply = _product(library, workload.flops)
 
     def placed(host: Any) -> Any:
         return backends.place(host, workload.dtype, like=None, backend=library, device=device)
@@ -226,9 +231,19 @@ def _prepare_products(library: str, device: str, workload: Workload) -> Run:
     return run
 
 
-def _product(library: str) -> Callable[[Any, Any, Any], Any]:
-    """``product(a, b, out)``: into `out` where the library can."""
+def _product(library: str, flops: int) -> Callable[[Any, Any, Any], Any]:
+    """``product(a, b, out)``: into `out` where the library can; as steps of so many operations do it."""
+    if library == "numpy" and flops >= ENOUGH and mkl.available():
+        return _by_rows
     if library in ("numpy", "cupy", "torch"):
         matmul = importlib.import_module(library).matmul
         return lambda a, b, out: matmul(a, b, out=out)
     return lambda a, b, out: a @ b
+
+
+def _by_rows(a: Any, b: Any, out: Any) -> Any:
+    """The product by MKL, each thread with its rows."""
+    lanes = threads.count()
+    cuts = [len(out) * i // lanes for i in range(lanes + 1)]
+    on_threads([functools.partial(mkl.dot, a[i:j], b, out[i:j]) for i, j in itertools.pairwise(cuts)])
+    return out

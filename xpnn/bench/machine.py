@@ -16,7 +16,19 @@ import threadpoolctl
 from xpnn.backends import first_line
 from xpnn.bench import memory
 
-_PACKAGES = ("numpy", "torch", "jax", "jaxlib", "optax", "scikit-learn", "cupy-cuda12x", "cupy-cuda13x", "cupy")
+_PACKAGES = (
+    "numpy",
+    "torch",
+    "jax",
+    "jaxlib",
+    "optax",
+    "scikit-learn",
+    "llvmlite",
+    "mkl",
+    "cupy-cuda12x",
+    "cupy-cuda13x",
+    "cupy",
+)
 _VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",

@@ -1,6 +1,7 @@
 """Formulas as NumPy calls: written down once by `record`, laid out by `plan`, written as source by `emit`.
 
-`compile` makes of a function of arrays, written against the Array API, a function that does the same calls in the
+Where LLVM is here, element-wise calls that follow each other (`chains`) become loops of machine code (`kernels`).
+`Compiled` makes of a function of arrays, written against the Array API, a function that does the same calls in the
 same order without what surrounds them: no allocation, no look-ups, nothing between one call into NumPy and the next.
 """
 
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.compiler import native
+from xpnn.compiler import llvm
 from xpnn.compiler.emit import Emitter
 from xpnn.compiler.plan import Plan
 from xpnn.compiler.record import CannotRecord, Recording, record
@@ -81,7 +82,7 @@ class Compiled:
 
     def _record(self, arguments: tuple[Any, ...]) -> _Program:
         recording = record(self.function, self.xp, arguments)
-        if native.available():
+        if llvm.available():
             schedule(recording)
         emitter = self._emitter(recording)
         return _Program(*emitter.make(), emitter.source)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.compiler.native import Kernel, table
+from xpnn.compiler.kernels import Kernel, table
 from xpnn.compiler.plan import Group, Plan
 from xpnn.compiler.record import Call, Number, Value, _flat
 
@@ -24,8 +24,8 @@ _MARKS = {operator.add: "+", operator.sub: "-", operator.mul: "*", operator.true
           operator.abs: "abs", operator.invert: "~"}  # fmt: skip
 
 
-_TAKEN = {*keyword.kwlist, *keyword.softkwlist, "bind", "fits", "run", "keep", "state", "row", "end", "type", "tuple", "int",
-          "float"}  # fmt: skip
+_TAKEN = {*keyword.kwlist, *keyword.softkwlist, "bind", "fits", "run", "keep", "state", "row", "end", "type", "tuple",
+          "int", "float"}  # fmt: skip
 
 
 class Emitter:

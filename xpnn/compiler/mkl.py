@@ -1,7 +1,7 @@
 """Matrix products by Intel's Math Kernel Library, where it is installed beside a NumPy that has another BLAS.
 
-On many x86 processors its products take less time than those of the OpenBLAS that NumPy comes with. Each call uses one
-thread, the one that makes it. ``pip install 'xpnn[fast]'`` brings it where it exists.
+On many x86 processors its products take less time than those of the OpenBLAS that NumPy comes with. Each call uses
+one thread, the one that makes it. ``pip install 'xpnn[fast]'`` brings it where it exists.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def available() -> bool:
 
 
 def dot(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> None:
-    """``out = a b``, matrices of one dtype; by NumPy where their memory is laid out in a way that BLAS cannot read."""
+    """``out = a b``, matrices of one dtype; by NumPy where BLAS cannot read the layout of their memory."""
     product = _products().get(out.dtype)
     first, second, third = _layout(a), _layout(b), _layout(out)
     if product is None or first is None or second is None or third is None or third[0] is not _AS_IT_IS:
@@ -58,7 +58,9 @@ def dot(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> None:
         return
     (n, m), k = out.shape, a.shape[1]
     (flag_a, row_a), (flag_b, row_b), (_, row_out) = first, second, third
-    product(_ROW_MAJOR, flag_a, flag_b, n, m, k, 1.0, _address(a), row_a, _address(b), row_b, 0.0, _address(out), row_out)
+    product(
+        _ROW_MAJOR, flag_a, flag_b, n, m, k, 1.0, _address(a), row_a, _address(b), row_b, 0.0, _address(out), row_out
+    )
 
 
 def _layout(x: NDArray[Any]) -> tuple[int, int] | None:

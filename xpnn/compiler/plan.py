@@ -6,8 +6,8 @@
   joining costs nothing.
 - Element-wise calls one after the other over the same rows form a *group*, run block by block while the block is in
   the processor's cache; what lives only within a group needs the memory of one block, its *scratch*.
-- Instead of it, a *chain* of such calls that machine code can do at once is a group of its own where LLVM is here: see
-  `xpnn.compiler.native`. What lives only within a chain has no memory at all.
+- Where LLVM is here, a *chain* of such calls that machine code can do at once is a group of its own instead: see
+  `xpnn.compiler.kernels`. What lives only within a chain has no memory at all.
 - What the function returns is a new array each time.
 """
 
@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.compiler import native
-from xpnn.compiler.native import Chain
+from xpnn.compiler import llvm
+from xpnn.compiler.chains import Chain
 from xpnn.compiler.record import Call, Number, Recording, Value, _flat
 from xpnn.compiler.shares import CannotShare, Shares
 
@@ -122,7 +122,7 @@ class Plan:
 
     def _chained(self, work: list[Call]) -> list[Group]:
         """A group for each chain of calls that machine code can do, and one for each other call."""
-        if not native.available():
+        if not llvm.available():
             return [Group([call]) for call in work]
         groups: list[Group] = []
         for call in work:
@@ -261,7 +261,7 @@ def _row(value: Value) -> tuple[Any, ...]:
 
 
 def _blocked(singles: list[Group]) -> list[Group]:
-    """Neighbouring calls over the same rows together, in blocks if their arrays are larger than two; chains as they are."""
+    """Neighbouring calls over the same rows together, in blocks if their arrays are larger than two; chains as is."""
     groups: list[Group] = []
     made = {call.result for group in singles for call in group.calls}
     for single in singles:

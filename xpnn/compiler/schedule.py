@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from xpnn.compiler.native import Chain
+from xpnn.compiler.chains import Chain
 from xpnn.compiler.record import Call, Recording, Value, _flat
 
 

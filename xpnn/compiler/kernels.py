@@ -1,10 +1,9 @@
-"""Element-wise calls that follow each other as one loop of machine code, by LLVM.
+"""Element-wise calls that follow each other as one loop of machine code.
 
 NumPy reads and writes whole arrays at every call. A *kernel* does the calls of a whole chain for one element before
-it goes to the next: what lives within the chain never reaches memory. It is the recorded calls once more, in the same
-order and with the same rounding, so it gives the same bits; sums along short rows alone are added up in another order.
-
-Needs llvmlite (``pip install 'xpnn[fast]'``). Without it there are no kernels, and NumPy does the calls.
+it goes to the next: what lives within the chain never reaches memory. It is the recorded calls once more, in the
+same order and with the same rounding, so it gives the same bits; only sums along short rows are added up in another
+order. Without LLVM (see `xpnn.compiler.llvm`) there are no kernels, and NumPy does the calls.
 """
 
 from __future__ import annotations
@@ -12,161 +11,21 @@ from __future__ import annotations
 import ctypes
 import math
 import struct
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cache, lru_cache
-from threading import Lock
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnn.compiler.chains import BOOLEAN, COMPARE, FLOAT, FUNCTIONS, INTEGER, TYPES, Chain
+from xpnn.compiler.llvm import compiled
 from xpnn.compiler.record import Call, Number, Value, cast, where
-
-NARROW = 32
-"""Up to so many columns a row is summed up by itself; of longer ones NumPy's products do it faster."""
-
-_TYPES = {"float32": "float", "float64": "double", "int32": "i32", "int64": "i64", "bool": "i1"}
-_FLOAT = {"add": "fadd", "subtract": "fsub", "multiply": "fmul", "divide": "fdiv"}
-_INTEGER = {"add": "add", "subtract": "sub", "multiply": "mul", "bitwise_and": "and", "bitwise_or": "or",
-            "bitwise_xor": "xor"}  # fmt: skip
-_BOOLEAN = {"bitwise_and": "and", "bitwise_or": "or", "bitwise_xor": "xor"}
-_OF_FLOATS = {"absolute": "fabs", "sqrt": "sqrt", "maximum": "maximum", "minimum": "minimum"}  # LLVM's own functions
-_COMPARE = {"greater": ("ogt", "sgt"), "greater_equal": ("oge", "sge"), "less": ("olt", "slt"),
-            "less_equal": ("ole", "sle"), "equal": ("oeq", "eq"), "not_equal": ("une", "ne")}  # fmt: skip
-
-
-@cache
-def available() -> bool:
-    """Whether LLVM is here."""
-    try:
-        import llvmlite.binding as llvm
-
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-    except Exception:  # not installed, or not for this processor
-        return False
-    return True
-
-
-# which calls a kernel can take
-
-
-@dataclass
-class Chain:
-    """Calls that one kernel can do: over the same rows, each value in one way, none read where another row is written.
-
-    Parameters
-    ----------
-    reachable : callable
-        Whether the memory of a value is known before the calls are done.
-    """
-
-    reachable: Callable[[Value], bool]
-    calls: list[Call] = field(default_factory=list)
-    n: int = 0
-    width: int = 1
-    ndim: int = 0
-    _seen: dict[Value, set[Value]] = field(default_factory=dict)  # by owner: the values that are read or written
-    _made: set[Value] = field(default_factory=set)
-
-    def add(self, call: Call) -> bool:
-        """Take the call in if possible."""
-        result = call.result
-        if not isinstance(result, Value) or not _translates(call):
-            return False
-        shape = result.array.shape
-        if len(shape) == 0 or shape[0] < 2 or (self.calls and (shape[0], len(shape)) != (self.n, self.ndim)):
-            return False
-        touched = (*call.reads, result)
-        wide = {self.width, *(_width(each, shape) for each in touched)} - {1}
-        summed = any(each.kind == "reduce" for each in (*self.calls, call))
-        if len(wide) > 1 or (summed and wide and max(wide) > NARROW):
-            return False
-        width = max(wide, default=1)
-        if not all(self._placed(each, shape, width) for each in touched) or not self._apart(touched, result):
-            return False
-        self.n, self.width, self.ndim = shape[0], width, len(shape)
-        self.calls.append(call)
-        self._made.add(result)
-        for each in touched:
-            self._seen.setdefault(each.owner, set()).add(each)
-        return True
-
-    def _placed(self, value: Value, shape: tuple[int, ...], width: int) -> bool:
-        """Whether element (i, j) of the kernel is at i · width + j, i, j or 0 of the value's memory."""
-        array = value.array
-        if array.dtype.name not in _TYPES or not array.flags.c_contiguous:
-            return False
-        if value not in self._made and not self.reachable(value):
-            return False
-        if array.size == 1:
-            return True
-        if array.ndim == len(shape) and array.shape[0] == shape[0]:
-            return array.shape == shape or math.prod(array.shape[1:]) in (1, width) and array.ndim == 2
-        return array.shape in ((width,), (1, width)) and len(shape) == 2
-
-    def _apart(self, touched: tuple[Value, ...], result: Value) -> bool:
-        """Whether memory that is written to is seen as one value only."""
-        written = {each.owner for each in self._made} | {result.owner}
-        for owner in {each.owner for each in touched} & written:
-            if len(self._seen.get(owner, set()) | {each for each in touched if each.owner is owner}) > 1:
-                return False
-        return True
-
-
-def _width(value: Value, shape: tuple[int, ...]) -> int:
-    """The elements that the value has for each row of a result of this shape."""
-    array = value.array
-    return math.prod(array.shape[1:]) if array.shape[:1] == shape[:1] and array.ndim == len(shape) else array.size
-
-
-def _translates(call: Call) -> bool:
-    """Whether there is an instruction for the call and its dtypes."""
-    assert isinstance(call.result, Value)
-    out = call.result.array.dtype
-    name = call.function.__name__
-    if out.name not in _TYPES or any(each.array.dtype.name not in _TYPES for each in call.reads):
-        return False
-    if call.kind == "reduce":
-        (x,) = call.reads
-        along = x.array.ndim == 2 and call.options["axis"] in (1, -1) and call.options["keepdims"]
-        return bool(along) and name in ("add", "maximum", "minimum") and out.kind == "f"
-    if call.kind != "elementwise":
-        return False
-    if call.function is cast:
-        return out.kind in "fi"
-    operands = call.arguments[1:] if call.function is where else call.arguments
-    if call.function is where and not (isinstance(call.arguments[0], Value) and _kind(call.arguments[0]) == "b"):
-        return False
-    arrays = [each.array.dtype for each in operands if isinstance(each, Value)]
-    if not arrays:
-        return call.function is where and all(isinstance(each, int | float) for each in operands)
-    common = arrays[0]
-    samples = [each.sample if isinstance(each, Number) else each for each in operands if not isinstance(each, Value)]
-    if any(each != common for each in arrays) or any(np.result_type(common, each) != common for each in samples):
-        return False
-    if call.function is where:
-        return out == common
-    if name in _COMPARE:
-        return common.kind in "fi"
-    if out != common:
-        return False
-    if common.kind == "f":
-        return name in _FLOAT or name in _OF_FLOATS or name in ("negative", "square")
-    return name in (_INTEGER if common.kind == "i" else (*_BOOLEAN, "invert", "logical_not"))
-
-
-def _kind(value: Value) -> str:
-    return value.array.dtype.kind
-
-
-# the kernel
 
 
 @dataclass(eq=False)
 class _Node:
-    """A number on its way: for each element, for each row, along each row, or one for all (`role`); ready at a `stage`.
+    """A number on its way: one for each element, each row, along each row, or for all (`role`); ready at a `stage`.
 
     Each stage is a loop over a row: what needs the sum of a row waits for the next. A node is the result of an
     instruction, is loaded from where `pointer` points, or is the sum of a row (`start` is what it begins with).
@@ -226,7 +85,7 @@ class Kernel:
         for call in chain.calls:
             assert isinstance(call.result, Value)
             node = self._held[call.result] = self._translate(call)
-            if call.in_place or stored(call.result):
+            if stored(call.result):
                 kept[call.result] = node
         self._stores = [(node, self._pointer(place(value))) for value, node in kept.items()]
         self.text = self._write()
@@ -234,7 +93,7 @@ class Kernel:
     @property
     def function(self) -> Callable[[int], None]:
         """The compiled function, which takes the table's address."""
-        return _compiled(self.text)
+        return compiled(self.text, ctypes.c_void_p)
 
     # calls to nodes
 
@@ -296,17 +155,17 @@ class Kernel:
 
     def _instruction(self, function: Any, common: Any, dtype: Any) -> str:
         """The instruction of a call on arguments of a common dtype."""
-        kind, name = _TYPES[common.name], function.__name__
+        kind, name = TYPES[common.name], function.__name__
         if function is where:
             return f"select i1 {{0}}, {kind} {{1}}, {kind} {{2}}"
         if function is cast:
-            return f"{_conversion(common, dtype)} {kind} {{0}} to {_TYPES[dtype.name]}"
-        if name in _COMPARE:
-            f, i = _COMPARE[name]
+            return f"{_conversion(common, dtype)} {kind} {{0}} to {TYPES[dtype.name]}"
+        if name in COMPARE:
+            f, i = COMPARE[name]
             return f"{f'fcmp {f}' if common.kind == 'f' else f'icmp {i}'} {kind} {{0}}, {{1}}"
-        if common.kind == "f" and name in _OF_FLOATS:
+        if common.kind == "f" and name in FUNCTIONS:
             kinds = [kind] * (2 if name in ("maximum", "minimum") else 1)
-            symbol = f"@llvm.{_OF_FLOATS[name]}.f{8 * common.itemsize}"
+            symbol = f"@llvm.{FUNCTIONS[name]}.f{8 * common.itemsize}"
             self._functions.add(f"declare {kind} {symbol}({', '.join(kinds)})")
             return f"call {kind} {symbol}({', '.join(f'{kind} {{{i}}}' for i in range(len(kinds)))})"
         if name == "negative":
@@ -315,7 +174,7 @@ class Kernel:
             return f"fmul {kind} {{0}}, {{0}}"
         if name in ("invert", "logical_not"):
             return "xor i1 {0}, true"
-        return f"{ {'f': _FLOAT, 'i': _INTEGER, 'b': _BOOLEAN}[common.kind][name]} {kind} {{0}}, {{1}}"
+        return f"{ {'f': FLOAT, 'i': INTEGER, 'b': BOOLEAN}[common.kind][name] } {kind} {{0}}, {{1}}"
 
     # nodes to text
 
@@ -381,7 +240,7 @@ class Kernel:
         j, e, label = f"%j{stage}", f"%e{stage}", f"%loop{stage}"
         lines = [f"br label {label}", f"{label[1:]}:", f"{j} = phi i64 [0, %before{stage}], [{j}.next, {label}]"]
         for node in sums:
-            kind = _TYPES[node.dtype.name]
+            kind = TYPES[node.dtype.name]
             lines += [f"{node.name}.far = phi {kind} [{node.start}, %before{stage}], [{node.name}, {label}]"]
         lines += [f"{e} = add nuw nsw i64 %base, {j}"]
         names: dict[_Node, str] = {}
@@ -414,7 +273,7 @@ class Kernel:
 
 
 def _memory(dtype: Any) -> str:
-    return "i8" if dtype.kind == "b" else _TYPES[dtype.name]
+    return "i8" if dtype.kind == "b" else TYPES[dtype.name]
 
 
 def _made(node: _Node, at: dict[str, str], names: dict[_Node, str]) -> list[str]:
@@ -462,32 +321,6 @@ def _conversion(one: Any, other: Any) -> str:
     if one.kind == "f":
         return "fptosi"
     return "zext" if one.kind == "b" else "sext" if wider else "trunc"
-
-
-# text to machine code
-
-_lock = Lock()
-
-
-@lru_cache(maxsize=512)
-def _compiled(text: str) -> Callable[[int], None]:
-    import llvmlite.binding as llvm
-
-    available()
-    with _lock:
-        module = llvm.parse_assembly(text)
-        target = llvm.Target.from_default_triple().create_target_machine(
-            cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3
-        )
-        tuning = llvm.create_pipeline_tuning_options(speed_level=3)
-        tuning.loop_vectorization = True
-        passes = llvm.create_pass_builder(target, tuning)
-        passes.getModulePassManager().run(module, passes)
-        engine = llvm.create_mcjit_compiler(module, target)
-        engine.finalize_object()
-        function: Any = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(engine.get_function_address("kernel"))
-    function.engine = engine  # its memory is the function's
-    return function  # type: ignore[no-any-return]
 
 
 def table(keep: list[Any], arrays: tuple[NDArray[Any], ...], first: int, stop: int) -> int:

@@ -1,0 +1,215 @@
+"""Machine code for chains of element-wise calls must do what NumPy does, to the bit; and products what NumPy's do."""
+
+import numpy as np
+import pytest
+
+from xpnn import backends
+from xpnn.compiler import Compiled, kernels, lanes, llvm, mkl, spin
+from xpnn.compiler.chains import Chain
+from xpnn.compiler.record import record
+
+from .test_compiler import assert_same
+
+xp = backends.get("numpy").namespace()
+needs_llvm = pytest.mark.skipif(not llvm.available(), reason="llvmlite is not installed")
+needs_mkl = pytest.mark.skipif(not mkl.available(), reason="there is no MKL beside NumPy's BLAS")
+
+
+def each_by_each(xp, state, x, n):
+    p, q, mask, counts = state
+    a = (1.5 - p) * q + p / (q * q + 1.0) - (-p)
+    a = xp.abs(a) ** 0.5 + xp.maximum(p, q) - xp.minimum(p, 0.25) * n
+    b = xp.where(a > q, a, -a) + xp.where(mask, 1.0, p)
+    c = xp.astype((a >= 0) & ~(q < p) | (p <= q) ^ (a == b), p.dtype) + xp.astype(p != q, p.dtype)
+    hashed = ((counts * 3 - 7) ^ (counts >> 3)) & 255
+    d = xp.astype(hashed, p.dtype) + xp.astype(counts > 2, p.dtype) + xp.astype(counts << 2, p.dtype)
+    p += (b * c - d) * 0.125
+    return p, xp.sum(b), x
+
+
+def across_columns(xp, state, x, n):
+    """Row vectors, columns and whole matrices."""
+    p, q, *_ = state
+    row, column = xp.sum(abs(q), axis=0) * 0.01, xp.sum(abs(q), axis=1, keepdims=True)
+    z = p * row
+    z += row - column
+    z = xp.maximum(z, column) * (column + n) + q
+    p -= z * 0.5
+    return p, x
+
+
+def along_rows(xp, state, x, n):
+    """Sums of rows within a chain, used by it again."""
+    p, q, *_ = state
+    z = p - xp.max(p, axis=1, keepdims=True)
+    total = xp.sum(abs(z * q), axis=1, keepdims=True)
+    a = z / (total + 1.0)
+    least = xp.min(a, axis=-1, keepdims=True)
+    p += a - least + total * 0.01 * n
+    return p, xp.sum(least), x
+
+
+FORMULAS = [each_by_each, across_columns, along_rows]
+
+
+def arguments(rng, dtype, shape):
+    p, q = (rng.normal(size=shape).astype(dtype) for _ in range(2))
+    q.flat[0] = p.flat[0]
+    return (p, q, rng.random(shape) > 0.5, rng.integers(-9, 9, shape).astype(np.int32)), np.ones(1, dtype)
+
+
+@needs_llvm
+@pytest.mark.parametrize("shape", [(7, 4), (65, 32), (40, 1), (2, 33), (64, 64)], ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("function", FORMULAS, ids=lambda f: f.__name__)
+def test_kernels_give_what_numpy_gives(function, dtype, shape, rng, monkeypatch):
+    state, x = arguments(rng, dtype, shape)
+    results = []
+    for here in (True, False):
+        monkeypatch.setattr(llvm, "available", lambda here=here: here)
+        compiled = Compiled(function, xp)
+        copies = [tuple(each.copy() for each in state) for _ in range(2)]
+        compiled(copies[0], x, 3)
+        results.append(compiled(copies[1], x, 3))
+        (program,) = compiled.programs.values()
+        assert ("kernel" in program.source) == here
+    plain = function(xp, tuple(each.copy() for each in state), x, 3)
+    assert_same(results[0], plain)
+    if function is each_by_each:
+        np.testing.assert_array_equal(results[0][0], results[1][0])  # to the bit
+
+
+@needs_llvm
+def test_what_is_not_a_number_passes_through_as_it_does_in_numpy(rng):
+    (p, q, mask, counts), x = arguments(rng, "float32", (9, 5))
+    p[0], p[1], q[2] = np.nan, np.inf, -np.inf
+    with np.errstate(all="ignore"):
+        ours = Compiled(each_by_each, xp)((p.copy(), q, mask, counts), x, 3)
+        expected = each_by_each(xp, (p.copy(), q, mask, counts), x, 3)
+    np.testing.assert_array_equal(ours[0], expected[0])
+
+
+@needs_llvm
+def test_what_lives_within_a_chain_has_no_memory(rng):
+    def chained(xp, state, x):
+        (p,) = state
+        for _ in range(20):
+            p = p * 1.01 + 0.5
+        return xp.sum(p)
+
+    def memory(function):
+        compiled = Compiled(function, xp)
+        compiled((np.ones((100, 100)),), np.ones(1))
+        return sum(each.nbytes for each in compiled._memory.values())
+
+    assert memory(chained) == 80_000  # what is summed up
+
+
+@needs_llvm
+def test_equal_chains_are_compiled_once():
+    def twice(xp, state, x):
+        (p,) = state
+        a = x @ p
+        a = xp.maximum(a * 2.0, 0.5)
+        b = a @ p
+        b = xp.maximum(b * 2.0, 0.5)
+        return xp.sum(b)
+
+    before = llvm.compiled.cache_info().misses
+    Compiled(twice, xp)((np.ones((4, 4)),), np.ones((6, 4)))
+    Compiled(twice, xp)((np.ones((4, 4)),), np.ones((8, 4)))
+    assert llvm.compiled.cache_info().misses <= before + 1
+
+
+def chain_of(function, *arrays):
+    """Of the recorded calls, those that one chain takes."""
+    recording = record(function, xp, (arrays,))
+    chain = Chain(lambda value: True)
+    return [chain.add(call) for call in recording.calls if call.kind != "view"]
+
+
+def test_a_chain_takes_no_call_that_reads_other_rows_or_other_kinds():
+    p = np.ones((4, 4))
+    assert chain_of(lambda xp, state: state[0] * 2.0 + 1.0, p) == [True, True]
+
+    def reversed_rows(xp, state):
+        z = state[0] * 2.0
+        return z + z[::-1, :]
+
+    def other_rows_written(xp, state):
+        (p,) = state
+        q = p * 2.0
+        p += q[0:1, :]
+        return p
+
+    def a_view_of_what_is_written(xp, state):
+        (p,) = state
+        p += 1.0
+        return xp.reshape(p, (-1, 4)) * 2.0
+
+    for function in (reversed_rows, other_rows_written, a_view_of_what_is_written):
+        assert chain_of(function, p) == [True, False]
+    assert chain_of(lambda xp, state: xp.exp(state[0]), p) == [False]
+    assert chain_of(lambda xp, state: state[0] + state[1], p, np.ones((4, 4), np.float32)) == [False]
+    assert chain_of(lambda xp, state: xp.sum(state[0], axis=1, keepdims=True), np.ones((4, 40))) == [False]
+    assert chain_of(lambda xp, state: state[0] >> 32, np.ones((4, 4), np.int32)) == [False]
+    assert chain_of(lambda xp, state: state[0].T * 2.0, p) == [False]
+
+
+@needs_llvm
+def test_a_table_wants_memory_in_one_piece():
+    with pytest.raises(AssertionError):
+        kernels.table([], (np.ones((4, 4)).T,), 0, 4)
+
+
+def test_without_llvm_there_is_no_machine_code(monkeypatch, rng):
+    monkeypatch.setattr(llvm, "available", lambda: False)
+    monkeypatch.setattr(spin, "meet", spin.meet.__wrapped__)
+    assert spin.meet() is None
+    state, x = arguments(rng, "float64", (6, 3))
+    compiled = Compiled(along_rows, xp)
+    compiled(tuple(each.copy() for each in state), x, 3)
+    (program,) = compiled.programs.values()
+    assert "kernel" not in program.source
+    done = []
+    monkeypatch.setattr(lanes, "_idle", [])
+    lanes.on_threads([lambda i=i: done.append(i) for i in range(3)])
+    lanes.on_threads([lambda i=i: done.append(i) for i in range(3)])
+    assert sorted(done) == [0, 0, 1, 1, 2, 2]
+
+
+# products
+
+
+@needs_mkl
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_products_of_mkl_are_those_of_numpy(dtype, rng):
+    a, b = rng.normal(size=(12, 7)).astype(dtype), rng.normal(size=(7, 9)).astype(dtype)
+    wide = rng.normal(size=(24, 14)).astype(dtype)
+    for left, right in [
+        (a, b),
+        (np.asfortranarray(a), b),
+        (a, np.asfortranarray(b)),
+        (wide[:12, :7], b),
+        (wide[::2, :7], b),
+        (wide[::2, ::2], b),  # no layout of BLAS's: NumPy's product
+        (a[::-1], b),
+        (a.T.copy().T, b.T.copy().T),
+        (a[:, :1], b[:1]),
+    ]:
+        out = np.full((12, 9), np.nan, dtype)
+        mkl.dot(left, right, out)
+        np.testing.assert_allclose(out, left @ right, rtol=1e-5 if dtype == "float32" else 1e-12)
+        rows = np.zeros((12, 9), dtype)
+        mkl.dot(left[3:8], right, rows[3:8])
+        np.testing.assert_allclose(rows[3:8], (left @ right)[3:8], rtol=1e-5 if dtype == "float32" else 1e-12)
+        assert not rows[:3].any()
+        assert not rows[8:].any()
+
+
+def test_without_mkl_products_are_numpys(monkeypatch, rng):
+    monkeypatch.setattr(mkl, "_products", dict)
+    assert not mkl.available()
+    a, out = rng.normal(size=(4, 4)), np.zeros((4, 4))
+    mkl.dot(a, a, out)
+    np.testing.assert_array_equal(out, a @ a)

@@ -1,0 +1,50 @@
+"""Text for LLVM as a function of machine code.
+
+Needs llvmlite (``pip install 'xpnn[fast]'``).
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from functools import cache, lru_cache
+from threading import Lock
+from typing import Any
+
+
+@cache
+def available() -> bool:
+    """Whether LLVM is here."""
+    try:
+        import llvmlite.binding as llvm
+
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+    except Exception:  # not installed, or not for this processor
+        return False
+    return True
+
+
+_lock = Lock()
+
+
+@lru_cache(maxsize=512)
+def compiled(text: str, *arguments: Any) -> Callable[..., None]:
+    """The function called ``kernel`` in LLVM's text, with arguments of these types of `ctypes`."""
+    import llvmlite.binding as llvm
+
+    available()
+    with _lock:
+        module = llvm.parse_assembly(text)
+        target = llvm.Target.from_default_triple().create_target_machine(
+            cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3
+        )
+        tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+        tuning.loop_vectorization = True
+        passes = llvm.create_pass_builder(target, tuning)
+        passes.getModulePassManager().run(module, passes)
+        engine = llvm.create_mcjit_compiler(module, target)
+        engine.finalize_object()
+        function: Any = ctypes.CFUNCTYPE(None, *arguments)(engine.get_function_address("kernel"))
+    function.engine = engine  # its memory is the function's
+    return function
