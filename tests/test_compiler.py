@@ -573,7 +573,7 @@ def test_the_threads_work_in_a_child_process_too():
 
 
 def set_threads() -> set[int]:
-    return {each.num_threads for each in blas._libraries()}
+    return {each.num_threads for each in blas.libraries()}
 
 
 def test_products_use_one_thread_inside_and_as_many_as_before_outside():
@@ -659,6 +659,20 @@ def test_rows_are_not_cut_where_a_layer_needs_them_together(rng):
     model = xpnn.Model(network, network.init(0), "mse")
     X = rng.normal(size=(rows.CHUNK + 5, 5))
     np.testing.assert_allclose(model.predict(X), network.forward(model.params, X), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("enough", [1, 1e12])
+def test_many_rows_are_predicted_as_few_are(enough, rng, monkeypatch):
+    """On one thread and on several, in chunks of one length and of others, for the first time and again."""
+    monkeypatch.setattr(rows, "ENOUGH", enough)
+    monkeypatch.setattr(rows, "CHUNK", 8)
+    monkeypatch.setattr(rows, "FEW", 2)
+    model = xpnn.Model(xpnn.mlp([5, 6, 3], output="softmax"), xpnn.mlp([5, 6, 3]).init(0), "categorical_crossentropy")
+    X = rng.normal(size=(61, 5))
+    expected = model.network.forward(model.params, X)
+    for n in (61, 61, 3, 3, 8, 9, 9, 17, 61, 1, 2):
+        np.testing.assert_allclose(model.predict(X[:n]), expected[:n], rtol=1e-12)
+    assert bool(model._predictor._lanes) == (enough == 1 and blas.threads.count() > 1)
 
 
 # other libraries' ways

@@ -28,9 +28,11 @@ def trained(lib, dtype="float64", output="softmax", k=3, **options):
 
 def test_predict_is_the_forward_pass(lib, dtype):
     model, X = trained(lib, dtype)
-    y_hat = model.predict(lib(X, dtype))
-    lib.check(y_hat, dtype)
-    np.testing.assert_array_equal(lib.host(y_hat), lib.host(model.network.forward(model.params, lib(X, dtype))))
+    expected = lib.host(model.network.forward(model.params, lib(X, dtype)))
+    for _ in range(2):  # a number of rows that comes again may be compiled for
+        y_hat = model.predict(lib(X, dtype))
+        lib.check(y_hat, dtype)
+        np.testing.assert_allclose(lib.host(y_hat), expected, rtol=2e-6 if dtype == "float32" else 1e-13)
     np.testing.assert_allclose(lib.host(y_hat).sum(axis=1), 1.0, rtol=1e-6)
 
 

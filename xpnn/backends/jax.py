@@ -63,6 +63,20 @@ class Jax(Backend):
 
         return cast(Function, jax.jit(functools.partial(function, xp), donate_argnums=0))
 
+    def forward(self, function: Function, xp: Namespace) -> Function:
+        """Compiled by ``jax.jit`` for a number of rows that comes again: compiling takes longer than predicting."""
+        import jax
+
+        plain, compiled = functools.partial(function, xp), jax.jit(functools.partial(function, xp))
+        met: set[tuple[int, ...]] = set()
+
+        def forward(state: tuple[Any, ...], X: Array) -> Array:
+            known = X.shape in met
+            met.add(X.shape)
+            return (compiled if known else plain)(state, X)
+
+        return forward
+
     def step(
         self,
         gradient: Function,

@@ -71,6 +71,21 @@ class Torch(Backend):
         here = numpy.BACKEND
         return _SharedMemory(here.compile_step(function, here.namespace(), work=work), plain)
 
+    def forward(self, function: Function, xp: Namespace) -> Function:
+        """On a CPU NumPy's, on the same memory."""
+        here = numpy.BACKEND
+        there, plain = here.forward(function, here.namespace()), functools.partial(function, xp)
+
+        def forward(state: tuple[Any, ...], X: Any) -> Any:
+            import torch
+
+            if X.device.type != "cpu":
+                return plain(state, X)
+            with np.errstate(over="ignore", invalid="ignore"):
+                return torch.from_numpy(there(tuple(map(_as_numpy, state)), X.numpy()))
+
+        return forward
+
     def steps(self) -> AbstractContextManager[Any]:
         """NumPy's: it takes those on a CPU."""
         return numpy.BACKEND.steps()

@@ -34,6 +34,10 @@ class _Program:
     run: Any = None
 
 
+MOST = 64
+"""Programs that are kept of one function."""
+
+
 class Compiled:
     """``function(xp, state, *inputs)``, recorded anew for each combination of shapes and dtypes.
 
@@ -68,6 +72,8 @@ class Compiled:
         key = _kinds(inputs)
         if key not in self.programs:
             try:
+                if len(self.programs) == MOST:
+                    self.programs.clear()
                 self.programs[key] = self._record((state, *inputs))
             except CannotShare:
                 raise

@@ -13,7 +13,7 @@ import numpy as np
 
 
 @cache
-def _libraries() -> list[Any]:
+def libraries() -> list[Any]:
     """The loaded BLAS libraries that NumPy may call: its own if it came with one."""
     from threadpoolctl import ThreadpoolController
 
@@ -38,20 +38,20 @@ class Threads:
 
     def _set(self) -> None:
         if not self._before:
-            self._before = [each.num_threads for each in _libraries()]
-            for each in _libraries():
+            self._before = [each.num_threads for each in libraries()]
+            for each in libraries():
                 each.set_num_threads(1)
 
     def _reset(self) -> None:
         if self._before and not self.one.inside and not self.kept.inside:
-            for each, count in zip(_libraries(), self._before, strict=True):
+            for each, count in zip(libraries(), self._before, strict=True):
                 each.set_num_threads(count)
             self._before = []
 
     def count(self) -> int:
         """The number of threads, apart from what is set here; 1 if it cannot be found out."""
         with self._lock:
-            counts = self._before or [each.num_threads for each in _libraries()]
+            counts = self._before or [each.num_threads for each in libraries()]
         return min(counts, default=1)
 
 

@@ -51,7 +51,7 @@ class Chain:
         if not isinstance(result, Value) or not _translates(call):
             return False
         shape = result.array.shape
-        if len(shape) == 0 or shape[0] < 2 or (self.calls and (shape[0], len(shape)) != (self.n, self.ndim)):
+        if not shape or shape[0] < 1 or (self.calls and (shape[0], len(shape)) != (self.n, self.ndim)):
             return False
         touched = (*call.reads, result)
         wide = {self.width, *(_width(each, shape) for each in touched)} - {1}

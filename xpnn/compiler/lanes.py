@@ -29,7 +29,16 @@ WORTH = 1 << 19
 """Multiplications of a product from which on calling another library gains more than it costs."""
 
 
-class LaneEmitter(Emitter):
+class OneThreadEmitter(Emitter):
+    """Writes what one of several threads does: its products use that thread alone."""
+
+    def _product(self, call: Call) -> Callable[..., Any]:
+        assert isinstance(call.result, Value)
+        size = call.result.array.size * call.reads[0].array.shape[1]
+        return mkl.dot if mkl.available() and size >= WORTH else np.dot
+
+
+class LaneEmitter(OneThreadEmitter):
     """Writes a step as one function for each phase and lane.
 
     Parameters
@@ -70,11 +79,6 @@ class LaneEmitter(Emitter):
                 self._run += [f"def lane_{i}_{k}():", *(f"    {line}" for line in lines or ["pass"])]
             names = ", ".join(f"lane_{i}_{k}" for k in range(self.lanes))
             self._run.append(f"{self._global(on_threads)}(({names},))")
-
-    def _product(self, call: Call) -> Callable[..., Any]:
-        assert isinstance(call.result, Value)
-        size = call.result.array.size * call.reads[0].array.shape[1]
-        return mkl.dot if mkl.available() and size >= WORTH else np.dot
 
     def _cut(self, n: int, k: int) -> int:
         return n * k // self.lanes

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnn.compiler.blas import libraries
+
 _ROW_MAJOR, _AS_IT_IS, _TRANSPOSED = 101, 111, 112
 _SEQUENTIAL = 1
 
@@ -21,9 +23,7 @@ _SEQUENTIAL = 1
 @cache
 def _products() -> dict[Any, Any]:
     """MKL's product for each dtype; none if it is not here, or if NumPy multiplies with it anyway."""
-    from threadpoolctl import threadpool_info
-
-    if any(pool["internal_api"] == "mkl" and "torch" not in pool["filepath"] for pool in threadpool_info()):
+    if any(each.internal_api == "mkl" for each in libraries()):
         return {}
     try:
         files = importlib.metadata.files("mkl") or []

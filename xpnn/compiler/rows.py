@@ -1,8 +1,9 @@
-"""Predictions: many rows in chunks, few rows at once."""
+"""Predictions: many rows in chunks, on several threads where that pays."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -10,22 +11,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.compiler import Compiled
-from xpnn.compiler.record import record
+from xpnn.compiler.blas import threads
+from xpnn.compiler.emit import Emitter
+from xpnn.compiler.lanes import OneThreadEmitter, on_threads
+from xpnn.compiler.plan import Plan
+from xpnn.compiler.record import Recording, record
 from xpnn.compiler.shares import row_by_row
+from xpnn.compiler.steps import ENOUGH
 from xpnn.typing import Namespace
 
-CHUNK = 1024
-"""Rows at a time: what they become in each layer then stays in the processor's cache."""
+CHUNK = 2048
+"""Rows at a time, or about as many: enough for the products, and not too much memory."""
 
 FEW = 16
-"""Up to so many rows each number of them is recorded by itself: what surrounds the calls would take longest."""
+"""Up to so many rows each number of them is recorded at once; a larger one when it comes a second time."""
 
 
 class Rows:
     """``function(xp, state, X)``, recorded for a few numbers of rows if it treats each row by itself.
 
-    May be called by several threads at once: the recorded program has one memory, so one at a time runs it and the
-    others run the function as it is.
+    May be called by several threads at once: the recorded programs have one memory, so one at a time runs them and
+    the others run the function as it is.
 
     Parameters
     ----------
@@ -37,8 +43,11 @@ class Rows:
     def __init__(self, function: Callable[..., Any], xp: Namespace) -> None:
         self._function, self._xp = function, xp
         self._recorded = Compiled(function, xp)
+        self._lanes: list[Compiled] = []
         self._free = Lock()
         self._row_by_row: bool | None = None
+        self._n = 0  # of the latest call
+        self._like: NDArray[Any] | None = None  # one row of a result
 
     def _apart(self, state: tuple[Any, ...], X: NDArray[Any]) -> bool:
         """Whether each row is treated by itself; found out once."""
@@ -52,19 +61,51 @@ class Rows:
     def __call__(self, state: tuple[Any, ...], X: NDArray[Any]) -> NDArray[Any]:
         """The function of the rows."""
         n = len(X)
-        if FEW < n < CHUNK or not self._apart(state, X) or not self._free.acquire(blocking=False):
+        again, self._n = n == self._n, n
+        usual = again or n <= FEW or n >= CHUNK
+        if not usual or not self._apart(state, X) or not self._free.acquire(blocking=False):
             return self._function(self._xp, state, X)
         try:
-            if n <= FEW:
-                return self._recorded(state, X)
-            first = self._recorded(state, X[:CHUNK])
-            result = np.empty((n, *first.shape[1:]), first.dtype)
-            result[:CHUNK] = first
-            for start in range(CHUNK, n, CHUNK):
-                rows = X[start : start + CHUNK]
-                whole = len(rows) == CHUNK
-                part = self._recorded(state, rows) if whole else self._function(self._xp, state, rows)
-                result[start : start + CHUNK] = part
-            return result
+            return self._run(state, X, again)
         finally:
             self._free.release()
+
+    def _run(self, state: tuple[Any, ...], X: NDArray[Any], again: bool) -> NDArray[Any]:
+        n, weights = len(X), sum(each.size for each in state if each is not None)
+        lanes = threads.count() if 2 * weights * n >= ENOUGH else 1
+        if lanes == 1 and n <= CHUNK:
+            return self._recorded(state, X)
+        if self._like is None:
+            self._like = self._recorded(state, X[:1])
+        result = np.empty((n, *self._like.shape[1:]), self._like.dtype)
+        if lanes == 1:
+            self._fill(self._recorded, state, X, result, again)
+            return result
+        self._lanes += [_OneThread(self._function, self._xp) for _ in range(len(self._lanes), lanes)]
+        cuts = [n * i // lanes for i in range(lanes + 1)]
+        parts = [slice(*cuts[i : i + 2]) for i in range(lanes)]
+        with threads.one:
+            on_threads(
+                [
+                    partial(self._fill, program, state, X[part], result[part], again)
+                    for program, part in zip(self._lanes, parts, strict=False)
+                ]
+            )
+        return result
+
+    def _fill(
+        self, program: Compiled, state: tuple[Any, ...], X: NDArray[Any], result: NDArray[Any], again: bool
+    ) -> None:
+        """Chunk after chunk; of about equal length where recording one of a new length is worth it."""
+        n = len(X)
+        chunk = -(-n // max(1, round(n / CHUNK))) if again else CHUNK
+        for start in range(0, n, chunk):
+            rows = X[start : start + chunk]
+            recorded = again or len(rows) == chunk
+            part = program(state, rows) if recorded else self._function(self._xp, state, rows)
+            result[start : start + chunk] = part
+
+
+class _OneThread(Compiled):
+    def _emitter(self, recording: Recording) -> Emitter:
+        return OneThreadEmitter(Plan(recording), self._bytes)
