@@ -28,6 +28,26 @@ def test_to_host_equals_the_generic_way(lib, dtype):
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_step_equals_the_generic_backend_s(name, lib, dtype, rng):
     """Compiled and swept in the library's way, or eagerly with plain expressions: the same state and loss."""
+    check_step(name, lib, dtype, rng)
+
+
+@pytest.fixture
+def jax_in_parts(monkeypatch):
+    """JAX's backend, handing over small vectors in parts as it does large ones."""
+    pytest.importorskip("jax")
+    from xpnn.backends import jax
+
+    monkeypatch.setattr(jax, "LARGE", 0)
+    monkeypatch.setattr(jax.BACKEND, "_steps", {})
+    return jax
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_step_of_jax_in_parts_equals_the_generic_backend_s(name, jax_in_parts, dtype, rng):
+    check_step(name, LIBRARIES["jax"], dtype, rng)
+
+
+def check_step(name, lib, dtype, rng):
     network, optimizer = xpnn.mlp([3, 4, 2], hidden="tanh", output="softmax"), OPTIMIZERS[name]
     X, y = lib(rng.normal(size=(6, 3)), dtype), lib(rng.integers(0, 2, 6))
     results = []
@@ -37,6 +57,7 @@ def test_a_step_equals_the_generic_backend_s(name, lib, dtype, rng):
         for _ in range(3):
             state, loss = step(state, X, y, None)
         backend.synchronize(loss)
+        state = step.whole(state)
         results.append((state, float(loss)))
     (ours, our_loss), (reference, reference_loss) = results
     tolerance = 1e-6 if dtype == "float32" else 1e-14
@@ -45,6 +66,22 @@ def test_a_step_equals_the_generic_backend_s(name, lib, dtype, rng):
     for a, b in zip((ours.params, *ours.moments), (reference.params, *reference.moments), strict=True):
         lib.check(a, dtype)
         np.testing.assert_allclose(lib.host(a), lib.host(b), rtol=10 * tolerance, atol=tolerance)
+
+
+def test_jax_hands_over_large_vectors_in_parts(jax_in_parts, rng, monkeypatch):
+    lib, optimizer = LIBRARIES["jax"], xpnn.Adam()
+    network = xpnn.mlp([3, 4, 2], hidden="tanh", output="softmax")
+    X, y = lib(rng.normal(size=(6, 3)), "float64"), lib(rng.integers(0, 2, 6))
+    step = make_step(network, xpnn.CategoricalCrossentropy(), optimizer, xp=lib.xp, backend=jax_in_parts.BACKEND)
+    state, _ = step(first_state(network, optimizer, network.init(0, like=X), xp=lib.xp), X, y, None)
+    assert isinstance(state.params, jax_in_parts.Parts)
+    assert state.params.sizes == (12, 4, 8, 2)
+    np.testing.assert_array_equal(state.params[2:9], step.whole(state).params[2:9])
+    model = xpnn.fit(network, X, y, optimizer=optimizer, epochs=3)
+    monkeypatch.setattr(jax_in_parts, "LARGE", 1e9)
+    monkeypatch.setattr(jax_in_parts.BACKEND, "_steps", {})
+    plain = xpnn.fit(network, X, y, optimizer=optimizer, epochs=3)
+    np.testing.assert_allclose(lib.host(model.params), lib.host(plain.params), rtol=1e-12)
 
 
 def test_devices_lists_every_known_library_and_tries_it():

@@ -176,6 +176,10 @@ class Backend:
             return functools.partial(step, xp)
         return self.compile_step(step, xp, work=work, asked=compile is True)
 
+    def whole(self, vectors: tuple[Any, ...]) -> tuple[Any, ...]:
+        """What a step has returned, as flat vectors: a backend may keep them in another form from step to step."""
+        return vectors
+
     def steps(self) -> AbstractContextManager[Any]:
         """What to take many steps in, one after the other."""
         return contextlib.nullcontext()

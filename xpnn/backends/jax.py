@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import itertools
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -63,8 +65,12 @@ class Jax(Backend):
 
         return cast(Function, jax.jit(functools.partial(function, xp), donate_argnums=0))
 
+    def whole(self, vectors: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Parts put together."""
+        return tuple(each.joined() if isinstance(each, Parts) else each for each in vectors)
+
     def forward(self, function: Function, xp: Namespace) -> Function:
-        """Compiled by ``jax.jit`` for a number of rows that comes again: compiling takes longer than predicting."""
+        """Compiled by ``jax.jit`` once a number of rows comes again: it takes longer than many a prediction."""
         import jax
 
         plain, compiled = functools.partial(function, xp), jax.jit(functools.partial(function, xp))
@@ -89,7 +95,9 @@ class Jax(Backend):
         """As the generic backend; kept, because compiling takes longer than many a training."""
         key = gradient, rule, xp, compile
         if key not in self._steps:
-            self._steps[key] = super().step(gradient, rule, xp, compile=compile, work=work)
+            plain = super().step(gradient, rule, xp, compile=compile, work=work)
+            large = compile is not False and work >= LARGE
+            self._steps[key] = _InParts(gradient, rule, self) if large else plain
             if len(self._steps) > 16:
                 del self._steps[next(iter(self._steps))]
         return self._steps[key]
@@ -98,6 +106,107 @@ class Jax(Backend):
 def _name(device: Any) -> str:
     name = str(device)  # cuda:0; of a CPU, JAX before 0.8 gives TFRT_CPU_0
     return name if ":" in name or not hasattr(device, "platform") else f"{device.platform}:{device.id}"
+
+
+LARGE = 6e5
+"""Floating-point operations per sample from which on copies of the vectors take longer than handing over their parts."""
+
+
+class Parts:
+    """A flat vector as the vectors that it is put together from: XLA would copy to join it and to take it apart."""
+
+    def __init__(self, parts: Sequence[Any]) -> None:
+        self.parts = tuple(parts)
+        self.sizes = tuple(part.shape[0] for part in self.parts)
+        self.shape = (sum(self.sizes),)
+
+    def joined(self) -> Any:
+        """The vector."""
+        import jax.numpy as jnp
+
+        return jnp.concatenate(self.parts)
+
+    __jax_array__ = joined  # what JAX takes for it
+
+    def __getitem__(self, key: Any) -> Any:
+        """One of the parts, or what else is asked for."""
+        stop = 0
+        for part, size in zip(self.parts, self.sizes, strict=True):
+            start, stop = stop, stop + size
+            if key == slice(start, stop):
+                return part
+        return self.joined()[key]
+
+
+def _cut(vector: Any, sizes: tuple[int, ...]) -> Parts:
+    """The vector in parts of these sizes."""
+    if isinstance(vector, Parts) and vector.sizes == sizes:
+        return vector
+    whole = vector.joined() if isinstance(vector, Parts) else vector
+    stops = itertools.accumulate(sizes)
+    return Parts([whole[stop - size : stop] for size, stop in zip(sizes, stops, strict=True)])
+
+
+class _Joining:
+    """The namespace, but a vector of so many elements is put together as `Parts`."""
+
+    def __init__(self, xp: Namespace, size: int) -> None:
+        self._xp, self._size = xp, size
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._xp, name)
+
+    def concat(self, arrays: Sequence[Any], *, axis: int | None = 0) -> Any:
+        """As the library, but for the gradient."""
+        if all(each.ndim == 1 for each in arrays) and sum(each.shape[0] for each in arrays) == self._size:
+            return Parts(arrays)
+        return self._xp.concat(arrays, axis=axis)
+
+
+class _InParts:
+    """A step that takes and returns vectors in the parts that the gradient is put together from."""
+
+    def __init__(self, gradient: Function, rule: Rule, backend: Jax) -> None:
+        self._gradient = gradient
+
+        def step(
+            xp: Namespace, vectors: Any, buffers: Any, x: Array, y: Array, w: Any, constants: Any, number: Any
+        ) -> Any:
+            params, *moments = map(Parts, vectors)
+            loss, g, buffers = gradient(_Joining(xp, params.shape[0]), params, buffers, x, y, w, number)
+            vectors = (params, _cut(g, params.sizes), *moments)
+            new = [rule(*each, *constants) for each in zip(*(v.parts for v in vectors), strict=True)]
+            return tuple(zip(*new, strict=True)), buffers, loss
+
+        self._xp = backend.namespace()
+        self._step = backend.compile(step, self._xp)
+
+    def __call__(
+        self, vectors: tuple[Any, ...], x: Array, y: Array, w: Any, constants: tuple[float, ...], number: int
+    ) -> tuple[tuple[Any, ...], Any]:
+        """One step."""
+        params, buffers, *moments = vectors
+        if not isinstance(params, Parts):
+            sizes = self._sizes(params, buffers, x, y, w, number)
+            params, *moments = (_cut(each, sizes) for each in (params, *moments))
+        parts = tuple(each.parts for each in (params, *moments))
+        (params, *moments), buffers, loss = self._step(parts, buffers, x, y, w, constants, number)
+        return (Parts(params), buffers, *map(Parts, moments)), loss
+
+    def _sizes(self, params: Any, *arguments: Any) -> tuple[int, ...]:
+        """Those of what the gradient is put together from, found without computing it."""
+        import jax
+
+        sizes = params.shape
+
+        def look(*arguments: Any) -> Any:
+            nonlocal sizes
+            loss, g, _ = self._gradient(_Joining(self._xp, params.shape[0]), *arguments)
+            sizes = g.sizes if isinstance(g, Parts) else sizes
+            return loss
+
+        jax.eval_shape(look, params, *arguments)
+        return sizes
 
 
 BACKEND = Jax("jax")

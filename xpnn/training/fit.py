@@ -216,7 +216,7 @@ class _Loop:
                     raise diverged(epoch, f"the loss became {mean}")
                 if len(snapshots) == 2:
                     snapshots.popleft()  # before another copy is made
-                reached = self._snapshot(epoch, state)
+                reached = self._snapshot(epoch, step.whole(state))
                 checked = float(J(self._params(reached), reached.buffers, *self.check)) if self.check else None
                 history["loss"].append(mean)
                 if checked is not None:
@@ -231,7 +231,8 @@ class _Loop:
                 if stopped != "epochs":
                     break
             # the last step's parameters have met no loss yet: the last batch tells whether they blew up
-            if not math.isfinite(last := float(J(state.params, state.buffers, x, y, w))):
+            params, buffers, *_ = step.whole(state)
+            if not math.isfinite(last := float(J(params, buffers, x, y, w))):
                 raise diverged(epoch, f"the loss became {last} after the last step")
         except KeyboardInterrupt:
             reached = snapshots[-1]

@@ -134,7 +134,8 @@ class State(NamedTuple):
 class Step:
     """``step(state, x, y, w) → (state, loss)``, one step of training for arrays of one library.
 
-    Pure from outside: use the state it returns, the one given may have been written over.
+    Pure from outside: use the state it returns, the one given may have been written over. What it returns is for the
+    next step; `whole` shows it.
 
     Parameters
     ----------
@@ -144,14 +145,19 @@ class Step:
         Its numbers for the step (learning rates that change, say) are worked out on the host.
     """
 
-    def __init__(self, update: Callable[..., Any], optimizer: Optimizer) -> None:
-        self._update, self._constants = update, optimizer.constants
+    def __init__(self, update: Callable[..., Any], optimizer: Optimizer, backend: Backend) -> None:
+        self._update, self._constants, self._whole = update, optimizer.constants, backend.whole
 
     def __call__(self, state: State, x: Array, y: Array, w: Array | None) -> tuple[State, Array]:
         """One step."""
         params, buffers, moments, number = state
         vectors, loss = self._update((params, buffers, *moments), x, y, w, self._constants(number), number)
         return State(vectors[0], vectors[1], vectors[2:], number + 1), loss
+
+    def whole(self, state: State) -> State:
+        """The state in flat vectors: between steps they may be in a form of the backend's own."""
+        params, buffers, *moments = self._whole((state.params, state.buffers, *state.moments))
+        return State(params, buffers, tuple(moments), state.step)
 
 
 def make_step(
@@ -174,7 +180,7 @@ def make_step(
     work = 6 * network.n_parameters  # floating-point operations per sample
     gradient = _gradient(network, loss, seed)
     update = backend.step(gradient, optimizer.rule, xp, compile=compile, work=work)
-    return Step(update, optimizer)
+    return Step(update, optimizer, backend)
 
 
 @lru_cache(maxsize=64)  # the same function for the same description: compiled once, it is found again
