@@ -84,6 +84,21 @@ def test_jax_hands_over_large_vectors_in_parts(jax_in_parts, rng, monkeypatch):
     np.testing.assert_allclose(lib.host(model.params), lib.host(plain.params), rtol=1e-12)
 
 
+def test_rows_are_gathered_as_the_generic_backend_does(lib, dtype, rng, monkeypatch):
+    """Of changing numbers and shapes, in memory that is used again, on one thread and on several."""
+    from xpnn.backends import numpy as ours
+
+    host, labels = rng.normal(size=(50, 3)), rng.integers(0, 9, 50)
+    X, y = lib(host, dtype), lib(labels)
+    take = backends.of(X).gather(lib.xp)
+    for much in (1 << 20, 1):
+        monkeypatch.setattr(ours, "MUCH", much)
+        for n in (7, 50, 7, 1):
+            order = rng.permutation(50)[:n]
+            for name, array, expected in (("X", X, host.astype(dtype)), ("y", y, labels), ("X", y, labels)):
+                np.testing.assert_array_equal(lib.host(take(name, array, lib(order))), expected[order])
+
+
 def test_devices_lists_every_known_library_and_tries_it():
     found = xpnn.devices()
     assert {d.library for d in found} >= set(backends.KNOWN)

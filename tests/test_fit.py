@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import xpnn
-from xpnn import arrays, random
+from xpnn import arrays, backends, random
 from xpnn.errors import ArrayError, InputError, TrainingDiverged, TrainingInterrupted
 from xpnn.training.batches import EpochLoss, batches
 
@@ -80,7 +80,9 @@ def test_batches_hold_every_sample_once(size, shuffle, lib):
     y = lib(np.arange(20))
     w = lib(np.arange(20.0))
     seen = []
-    for x, labels, weights in batches(X, y, w, size=size, shuffle=shuffle, seed=3, epoch=1, xp=lib.xp):
+    backend = backends.of(X)
+    how = {"seed": 3, "epoch": 1, "xp": lib.xp, "views": backend.views, "take": backend.gather(lib.xp)}
+    for x, labels, weights in batches(X, y, w, size=size, shuffle=shuffle, **how):
         lib.check(x)
         assert x.shape[0] <= (size or 20)
         np.testing.assert_array_equal(lib.host(x)[:, 0], 2 * lib.host(labels))

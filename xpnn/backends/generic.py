@@ -176,6 +176,10 @@ class Backend:
             return functools.partial(step, xp)
         return self.compile_step(step, xp, work=work, asked=compile is True)
 
+    def gather(self, xp: Namespace) -> Callable[[str, Array, Array], Array]:
+        """``take(name, array, rows)``: rows of an array. It may write over what it gave under that name before."""
+        return lambda name, array, rows: cast(Array, xp.take(array, rows, axis=0))
+
     def whole(self, vectors: tuple[Any, ...]) -> tuple[Any, ...]:
         """What a step has returned, as flat vectors: a backend may keep them in another form from step to step."""
         return vectors

@@ -109,7 +109,7 @@ def _name(device: Any) -> str:
 
 
 LARGE = 6e5
-"""Floating-point operations per sample from which on copies of the vectors take longer than handing over their parts."""
+"""Floating-point operations per sample from which on copying the vectors takes longer than handing over parts."""
 
 
 class Parts:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,7 @@ from numpy.typing import NDArray
 from xpnn.backends.generic import Backend, Function
 from xpnn.compiler import Compiled
 from xpnn.compiler.blas import threads
+from xpnn.compiler.lanes import on_threads
 from xpnn.compiler.rows import Rows
 from xpnn.compiler.steps import Steps
 from xpnn.typing import Array, Namespace
@@ -42,9 +46,38 @@ class NumPy(Backend):
         """Recorded; a large batch is shared out among as many threads as the matrix products would use."""
         return Steps(function, xp, work)
 
+    def gather(self, xp: Namespace) -> Callable[[str, Array, Array], Array]:
+        """Into the same memory each time, on several threads if there is much to move."""
+        return Gather()
+
     def steps(self) -> AbstractContextManager[Any]:
         """The number of threads of products set once, not at each step."""
         return threads.kept
 
+
+class Gather:
+    """``take(name, array, rows)``: rows of an array, in memory that is used again for the next of that name."""
+
+    def __init__(self) -> None:
+        self._memory: dict[str, NDArray[Any]] = {}
+
+    def __call__(self, name: str, array: Any, rows: Any) -> NDArray[Any]:
+        """The rows."""
+        n, memory = len(rows), self._memory.get(name)
+        if memory is None or len(memory) < n or memory.shape[1:] != array.shape[1:] or memory.dtype != array.dtype:
+            memory = self._memory[name] = np.empty((n, *array.shape[1:]), array.dtype)
+        out = memory[:n]
+        lanes = threads.count() if out.nbytes >= MUCH else 1
+        cuts = [n * i // lanes for i in range(lanes + 1)]
+        on_threads([partial(_take, array, rows[i:j], out[i:j]) for i, j in itertools.pairwise(cuts)])
+        return out
+
+
+def _take(array: NDArray[Any], rows: NDArray[Any], out: NDArray[Any]) -> None:
+    np.take(array, rows, axis=0, out=out, mode="clip")  # the other modes would copy; no row is out of bounds
+
+
+MUCH = 1 << 20
+"""Bytes from which on several threads move them faster."""
 
 BACKEND = NumPy("numpy")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from xpnn.typing import Array, Namespace
 
 Batch = tuple[Array, Array, Array | None]
 
+
+Take = Callable[[str, Array, Array], Array]
+"""``take(name, array, rows)``."""
 
 _GATHERED = 1 << 22
 """Bytes of shuffled rows that are gathered at a time where batches are views: some stay in a processor's cache."""
@@ -28,11 +31,13 @@ def batches(
     epoch: int,
     xp: Namespace,
     views: bool = False,
+    take: Take,
 ) -> Iterator[Batch]:
     """The batches ``(x, y, w)`` of one epoch: every sample once, the last batch possibly smaller.
 
     With ``size=None`` or at least n the whole data is the one batch, in its own order. If slices are `views`, rows
-    are gathered for several batches at a time.
+    are gathered for several batches at a time, by `take`, which may write over those that it gave before: a batch
+    then lives until the next.
     """
     n = X.shape[0]
     if size is None or size >= n:
@@ -46,11 +51,7 @@ def batches(
     many = max(1, _GATHERED // max(1, row * size)) * size if views else size
     for start in range(0, n, many):
         rows = order[start : min(start + many, n)]
-        part = (
-            xp.take(X, rows, axis=0),
-            xp.take(y, rows, axis=0),
-            None if w is None else xp.take(w, rows, axis=0),
-        )
+        part = take("X", X, rows), take("y", y, rows), None if w is None else take("w", w, rows)
         if views:
             yield from _slices(*part, size)
         else:

@@ -7,6 +7,7 @@ import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from xpnn.losses import Loss
 from xpnn.model import Model
 from xpnn.network import Sequential, check_network
 from xpnn.optimizers import Optimizer
-from xpnn.training.batches import EpochLoss, batches
+from xpnn.training.batches import EpochLoss, Take, batches
 from xpnn.training.callbacks import Callback, Epoch
 from xpnn.training.progress import Progress
 from xpnn.training.step import State, first_state, make_step, value
@@ -168,6 +169,10 @@ class _Loop:
     compile: bool | None
     xp: Namespace
 
+    @cached_property
+    def take(self) -> Take:
+        return backends.of(self.train[0]).gather(self.xp)
+
     def run(self, params: Array, callbacks: Sequence[Callback], labels: Sequence[Any] | None) -> Model:
         xp, backend = self.xp, backends.of(params)
         step = make_step(
@@ -265,6 +270,7 @@ class _Loop:
             epoch=epoch,
             xp=self.xp,
             views=backends.of(self.train[0]).views,
+            take=self.take,
         )
 
 
