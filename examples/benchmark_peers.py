@@ -6,7 +6,7 @@ steps    training steps on NumPy arrays, as the peers' time over xpnn's; above 1
 arrays   the same on PyTorch's and JAX's arrays and on the GPUs, against the best peer on the same device
 predict  predictions of 1, 256 and 10,000 rows
 fit      whole training runs, as their time over that of the same number of bare steps on batches that are ready
-memory   how much the peak memory of a training run lies above imports and data, xpnn and PyTorch
+memory   how far the peak memory of a training run lies above imports and data, and the whole of it; xpnn and PyTorch
 growth   seconds per epoch as the rows double, per step as the batch doubles
 
 Each part prints its table and writes FOLDER/PART-N.json: all figures, the machine, versions, threads and settings.
@@ -27,6 +27,7 @@ import numpy as np
 import xpnn
 from xpnn import arrays, backends, bench, text
 from xpnn.bench import measure, report
+from xpnn.compiler import llvm, mkl
 from xpnn.training.step import first_state, make_step
 
 WORKLOADS = [
@@ -182,47 +183,47 @@ def repeat(action):
 
 
 def memory(options):
-    lines = [("network", "batch", "rows", "xpnn MB", "torch MB", "torch / xpnn")]
+    lines = [("network", "batch", "rows", *(f"{p}, {what} MB" for p in CHILDREN for what in ("run", "whole")))]
     found = []
     for index, rows in ((1, 20_000), (2, 20_000), (3, 5_000))[: 1 if options.quick else None]:
         workload = WORKLOADS[index]
-        peak = {
-            program: statistics.median(peak_of(program, index, rows) for _ in range(1 if options.quick else 3))
-            for program in CHILDREN
+        peaks = {
+            program: [peak_of(program, index, rows) for _ in range(1 if options.quick else 3)] for program in CHILDREN
         }
-        found.append({**described(workload), "rows": rows, "peak_bytes": peak})
+        run, whole = ({p: statistics.median(peak[i] for peak in peaks[p]) for p in CHILDREN} for i in (0, 1))
+        found.append({**described(workload), "rows": rows, "peak_bytes": run, "whole_bytes": whole})
         lines.append(
             (
                 "-".join(map(str, workload.sizes)),
                 str(workload.batch),
                 f"{rows:,}",
-                *(f"{peak[program] / 1e6:.1f}" for program in CHILDREN),
-                f"{peak['torch'] / peak['xpnn']:.2f}",
+                *(f"{each[program] / 1e6:.1f}" for program in CHILDREN for each in (run, whole)),
             )
         )
     return lines, found
 
 
 def peak_of(program, index, rows):
-    """Bytes that a training run of one epoch adds to what imports and data take, at its peak."""
+    """Bytes that a training run of one epoch adds to what imports and data take, at its peak; and all of them."""
     command = [sys.executable, __file__, "--child", program, str(index), str(rows)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{program} failed:\n{done.stderr}")
-    return int(done.stdout)
+    return tuple(map(int, done.stdout.split()))
 
 
 def child(program, index, rows):
-    """Train in this process and print how far the peak of its memory lies above what it held before."""
+    """Train in this process and print how far the peak of its memory lies above what it held before, and the peak."""
     workload = WORKLOADS[int(index)]
     X, y = rows_of(workload, int(rows))
     run = CHILDREN[program](workload, X, y)
     before = reset_peak()
     run()
-    print(peak_memory() - before)
+    print(peak_memory() - before, peak_memory())
 
 
 def xpnn_run(workload, X, y):
+    llvm.available(), mkl.available()  # imports the rest
     return lambda: train(workload, X, y, epochs=1)
 
 
