@@ -54,6 +54,10 @@ LAYERS = {
     "dense": (xpnn.Dense(3, "tanh"), (4,)),
     "dense, softmax": (xpnn.Dense(3, "softmax"), (4,)),
     "dense, named initializer": (xpnn.Dense(2, xpnn.ELU(0.5), "lecun_normal"), (5,)),
+    "dropout": (xpnn.Dropout(0.4), (5,)),
+    "dropout of nothing": (xpnn.Dropout(0.0), (5,)),
+    "layer normalization": (xpnn.LayerNormalization(), (5,)),
+    "batch normalization": (xpnn.BatchNormalization(momentum=0.3), (5,)),
 }
 
 
@@ -66,7 +70,7 @@ class Decaying(xpnn.Optimizer):
     def init(self, params, *, xp):
         return (xp.zeros_like(params),)
 
-    def constants(self, step):
+    def constants(self, step, rate):
         return (0.1 * math.sqrt(1 / (1 + step)),)
 
 
@@ -76,7 +80,53 @@ def decaying(theta, g, m, rate):
     return theta, m
 
 
-OPTIMIZERS = {"sgd": xpnn.SGD(0.1), "adam": xpnn.Adam(0.1), "moments and a rate that changes": Decaying()}
+def _falling(rate):
+    """Rules whose steps do not become smaller by themselves come to rest at the bottom of a parabola only so."""
+    return xpnn.Exponential(rate, 0.99, unit="step")
+
+
+OPTIMIZERS = {
+    "sgd": xpnn.SGD(0.1),
+    "sgd, momentum": xpnn.SGD(0.05, momentum=0.9),
+    "sgd, dampening": xpnn.SGD(0.2, momentum=0.8, dampening=0.5),
+    "sgd, nesterov": xpnn.SGD(0.05, momentum=0.9, nesterov=True),
+    "adam": xpnn.Adam(0.1),
+    "adamw": xpnn.AdamW(0.1, weight_decay=1e-9),
+    "nadam": xpnn.NAdam(0.1),
+    "rmsprop": xpnn.RMSprop(_falling(0.2)),
+    "rmsprop, momentum": xpnn.RMSprop(_falling(0.05), momentum=0.8),
+    "rmsprop, centered": xpnn.RMSprop(_falling(0.2), rho=0.9, centered=True, epsilon=1e-2),
+    "rmsprop, centered, momentum": xpnn.RMSprop(_falling(0.05), momentum=0.8, centered=True, epsilon=1e-2),
+    "adagrad": xpnn.Adagrad(1.0),
+    "adadelta": xpnn.Adadelta(1.0, epsilon=1e-2),
+    "lion": xpnn.Lion(_falling(0.2)),
+    "moments and a rate that changes": Decaying(),
+}
+
+# name: (the schedule, torch's: a function of torch.optim.lr_scheduler and the optimizer; None if it has none)
+SCHEDULES = {
+    "constant": (xpnn.Constant(0.1), None),
+    "step_decay": (xpnn.StepDecay(0.1, every=7, factor=0.5), lambda s, o: s.StepLR(o, 7, 0.5)),
+    "multi_step": (xpnn.MultiStep(0.1, (3, 10, 40), 0.3), lambda s, o: s.MultiStepLR(o, [3, 10, 40], 0.3)),
+    "exponential": (xpnn.Exponential(0.1, 0.97), lambda s, o: s.ExponentialLR(o, 0.97)),
+    "inverse_scaling": (xpnn.InverseScaling(0.1, 0.7), lambda s, o: s.LambdaLR(o, lambda t: (t + 1) ** -0.7)),
+    "cosine": (xpnn.Cosine(0.1, over=60, minimum=0.01), lambda s, o: s.CosineAnnealingLR(o, 60, 0.01)),
+    "cosine_restarts": (
+        xpnn.CosineRestarts(0.1, first=7, longer=2, minimum=0.001),
+        lambda s, o: s.CosineAnnealingWarmRestarts(o, 7, 2, 0.001),
+    ),
+    "cosine_restarts, equal": (
+        xpnn.CosineRestarts(0.1, first=9),
+        lambda s, o: s.CosineAnnealingWarmRestarts(o, 9),
+    ),
+    "one_cycle": (xpnn.OneCycle(0.1, over=60), lambda s, o: s.OneCycleLR(o, 0.1, 60)),
+    "warmup": (xpnn.Warmup(0.1, over=9, start=0.25), lambda s, o: s.LinearLR(o, 0.25, total_iters=9)),
+    "warmup, cosine": (
+        xpnn.Warmup(xpnn.Cosine(0.1, over=50), over=10, start=0.1),
+        lambda s, o: s.SequentialLR(o, [s.LinearLR(o, 0.1, total_iters=10), s.CosineAnnealingLR(o, 50)], [10]),
+    ),
+    "reduce_on_plateau": (xpnn.ReduceOnPlateau(0.1, patience=2), None),
+}
 
 # name: (the part, the variance of weights with n_in inputs and n_out outputs, uniform or not)
 INITIALIZERS = {

@@ -11,6 +11,7 @@ from xpnn import activations, losses
 from xpnn.layers import Context
 
 from .cases import ACTIVATIONS, LAYERS, LOSSES, targets_for
+from .test_layers import in_training
 
 H = 1e-6
 RELATIVE = 1e-7
@@ -60,7 +61,7 @@ def test_layers(name, lib, rng):
     host = layer.init(shape, rng)
     x = rng.normal(size=(6, *shape))
     dy = rng.normal(size=(6, *layer.output_shape(shape)))
-    ctx = Context(lib.xp, training=True)
+    ctx = in_training(layer, shape, lib)
 
     def output(params, x):
         y, cache = layer.forward({n: lib(p) for n, p in params.items()}, lib(x), ctx)

@@ -34,11 +34,24 @@ from xpnn.initializers import (
     LecunNormal,
     Zeros,
 )
-from xpnn.layers import Dense, Layer
+from xpnn.layers import BatchNormalization, Dense, Dropout, Layer, LayerNormalization
 from xpnn.losses import BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanSquaredError
 from xpnn.model import Model, load
 from xpnn.network import Sequential, mlp
-from xpnn.optimizers import SGD, Adam, Optimizer
+from xpnn.optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, Lion, NAdam, Optimizer, RMSprop
+from xpnn.schedules import (
+    Constant,
+    Cosine,
+    CosineRestarts,
+    Exponential,
+    InverseScaling,
+    MultiStep,
+    OneCycle,
+    ReduceOnPlateau,
+    Schedule,
+    StepDecay,
+    Warmup,
+)
 from xpnn.training.callbacks import Epoch
 from xpnn.training.fit import fit
 from xpnn.training.step import value_and_grad
@@ -50,10 +63,30 @@ __all__ = [
     "ELU",
     "SGD",
     "Activation",
+    "Adadelta",
+    "Adagrad",
+    "AdamW",
+    "Lion",
+    "NAdam",
+    "RMSprop",
+    "Constant",
+    "Cosine",
+    "CosineRestarts",
+    "Exponential",
+    "InverseScaling",
+    "MultiStep",
+    "OneCycle",
+    "ReduceOnPlateau",
+    "Schedule",
+    "StepDecay",
+    "Warmup",
     "Adam",
     "Array",
     "ArrayError",
     "BackendError",
+    "BatchNormalization",
+    "Dropout",
+    "LayerNormalization",
     "BinaryCrossentropy",
     "CategoricalCrossentropy",
     "Dense",

@@ -1,7 +1,8 @@
 """Update rules over the flat parameter vector θ and its gradient g.
 
 A rule is a few lines of operators, one element at a time; it knows nothing of layers or libraries. It may
-write into the arrays it is given and returns the updated ones, θ first.
+write into the arrays it is given and returns the updated ones, θ first. `share` is 1 - β: how much of what is new a
+running mean takes in, worked out where there are enough digits for it.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from numbers import Real
-from typing import ClassVar
 
 from xpnn.errors import InputError
 from xpnn.registry import Registry
+from xpnn.schedules import History, Schedule
 from xpnn.typing import Array, Namespace
 
 Rule = Callable[..., tuple[Array, ...]]
@@ -25,38 +27,154 @@ def sgd(theta: Array, g: Array, rate: float) -> tuple[Array, ...]:
     return (theta,)
 
 
+def heavy_ball(theta: Array, g: Array, m: Array, rate: float, momentum: float, share: float) -> tuple[Array, ...]:
+    """Momentum:  m ← μ m + (1 - τ) g,  θ ← θ - α m, with the dampening τ."""
+    m *= momentum
+    m += share * g
+    theta -= rate * m
+    return theta, m
+
+
+def nesterov(theta: Array, g: Array, m: Array, rate: float, momentum: float, share: float) -> tuple[Array, ...]:
+    """Nesterov's momentum:  m ← μ m + g,  θ ← θ - α (g + μ m)."""
+    m *= momentum
+    m += share * g
+    theta -= rate * (g + momentum * m)
+    return theta, m
+
+
 def adam(
     theta: Array, g: Array, m: Array, v: Array, rate: float, share_1: float, share_2: float, epsilon: float
 ) -> tuple[Array, ...]:
-    """Adam:  m ← β₁ m + (1 - β₁) g,  v ← β₂ v + (1 - β₂) g²,  θ ← θ - α m / (√v + ε).
-
-    The shares are 1 - β₁ and 1 - β₂, worked out where there are enough digits for it.
-    """
+    """Adam:  m ← β₁ m + (1 - β₁) g,  v ← β₂ v + (1 - β₂) g²,  θ ← θ - α m / (√v + ε)."""
     m += (g - m) * share_1
     v += (g * g - v) * share_2
     theta -= rate * m / (v**0.5 + epsilon)
     return theta, m, v
 
 
+def nadam(
+    theta: Array, g: Array, m: Array, v: Array, rate_g: float, rate_m: float, share_1: float, share_2: float,
+    epsilon: float,
+) -> tuple[Array, ...]:  # fmt: skip
+    """Adam with Nesterov's momentum:  θ ← θ - (α_g g + α_m m) / (√v + ε)."""
+    m += (g - m) * share_1
+    v += (g * g - v) * share_2
+    theta -= (rate_g * g + rate_m * m) / (v**0.5 + epsilon)
+    return theta, m, v
+
+
+def rmsprop(theta: Array, g: Array, v: Array, rate: float, share: float, epsilon: float) -> tuple[Array, ...]:
+    """RMSprop:  v ← ρ v + (1 - ρ) g²,  θ ← θ - α g / (√v + ε)."""
+    v += (g * g - v) * share
+    theta -= rate * g / (v**0.5 + epsilon)
+    return theta, v
+
+
+def rmsprop_momentum(
+    theta: Array, g: Array, v: Array, b: Array, rate: float, share: float, epsilon: float, momentum: float
+) -> tuple[Array, ...]:
+    """RMSprop with momentum:  b ← μ b + g / (√v + ε),  θ ← θ - α b."""
+    v += (g * g - v) * share
+    b *= momentum
+    b += g / (v**0.5 + epsilon)
+    theta -= rate * b
+    return theta, v, b
+
+
+def rmsprop_centered(
+    theta: Array, g: Array, v: Array, a: Array, rate: float, share: float, epsilon: float
+) -> tuple[Array, ...]:
+    """Centered RMSprop:  a ← ρ a + (1 - ρ) g,  θ ← θ - α g / (√(v - a²) + ε)."""
+    v += (g * g - v) * share
+    a += (g - a) * share
+    theta -= rate * g / (abs(v - a * a) ** 0.5 + epsilon)  # abs: rounding may bring it below 0
+    return theta, v, a
+
+
+def rmsprop_centered_momentum(
+    theta: Array, g: Array, v: Array, a: Array, b: Array, rate: float, share: float, epsilon: float, momentum: float
+) -> tuple[Array, ...]:
+    """Centered RMSprop with momentum:  b ← μ b + g / (√(v - a²) + ε),  θ ← θ - α b."""
+    v += (g * g - v) * share
+    a += (g - a) * share
+    b *= momentum
+    b += g / (abs(v - a * a) ** 0.5 + epsilon)
+    theta -= rate * b
+    return theta, v, a, b
+
+
+def adagrad(theta: Array, g: Array, s: Array, rate: float, epsilon: float) -> tuple[Array, ...]:
+    """Adagrad:  s ← s + g²,  θ ← θ - α g / (√s + ε)."""
+    s += g * g
+    theta -= rate * g / (s**0.5 + epsilon)
+    return theta, s
+
+
+def adadelta(theta: Array, g: Array, v: Array, u: Array, rate: float, share: float, epsilon: float) -> tuple[Array, ...]:
+    """Adadelta:  v ← ρ v + (1 - ρ) g²,  d = g √(u + ε) / √(v + ε),  u ← ρ u + (1 - ρ) d²,  θ ← θ - α d."""
+    v += (g * g - v) * share
+    d = g * ((u + epsilon) ** 0.5 / (v + epsilon) ** 0.5)
+    u += (d * d - u) * share
+    theta -= rate * d
+    return theta, v, u
+
+
+def lion(
+    theta: Array, g: Array, m: Array, rate: float, share_1: float, share_2: float, tiny: float
+) -> tuple[Array, ...]:
+    """Lion:  θ ← θ - α sign(β₁ m + (1 - β₁) g),  m ← β₂ m + (1 - β₂) g."""
+    c = m + (g - m) * share_1
+    theta -= rate * (c / (abs(c) + tiny))
+    m += (g - m) * share_2
+    return theta, m
+
+
+@cache  # the same rule for the same rule: a compiled step is found again
+def coupled(rule: Rule) -> Rule:
+    """The rule with weight decay in the gradient:  g ← g + λ θ  first; λ is the last constant."""
+
+    def decayed(theta: Array, g: Array, *rest: Array | float) -> tuple[Array, ...]:
+        *others, decay = rest
+        g += decay * theta
+        return rule(theta, g, *others)
+
+    return decayed
+
+
+@cache
+def decoupled(rule: Rule) -> Rule:
+    """The rule with weight decay beside the gradient:  θ ← (1 - α λ) θ  first; that factor is the last constant."""
+
+    def decayed(theta: Array, g: Array, *rest: Array | float) -> tuple[Array, ...]:
+        *others, kept = rest
+        theta *= kept
+        return rule(theta, g, *others)
+
+    return decayed
+
+
 @dataclass(frozen=True)
 class Optimizer:
-    """Base of the optimizers: hyperparameters, the state to start from, and a rule.
+    """Base of the optimizers: hyperparameters, the state to start from, and a rule."""
 
-    Attributes
-    ----------
-    rule : callable
-        ``rule(theta, g, *moments, *constants) → (theta, *moments)``.
-    """
-
-    rule: ClassVar[Rule]
+    @property
+    def rule(self) -> Rule:
+        """``rule(theta, g, *moments, *constants) → (theta, *moments)``, the same function at every call."""
+        raise NotImplementedError
 
     def init(self, params: Array, *, xp: Namespace) -> tuple[Array, ...]:
         """The moments before the first step: flat vectors of shape (P,)."""
         raise NotImplementedError
 
-    def constants(self, step: int) -> tuple[float, ...]:
-        """The numbers that the rule takes at this step, counted from 0."""
+    def constants(self, step: int, rate: float) -> tuple[float, ...]:
+        """The numbers that the rule takes at this step, counted from 0, with the learning rate α of this step."""
         raise NotImplementedError
+
+    def rate(self, step: int, per_epoch: int = 1, history: History | None = None) -> float:
+        """α at this step: see `Schedule.rate`."""
+        rate = getattr(self, "learning_rate", 0.0)
+        return rate.rate(step, per_epoch, history or {}) if isinstance(rate, Schedule) else float(rate)
 
 
 _registry = Registry("optimizer", Optimizer)
@@ -67,36 +185,62 @@ NAMES = _registry.classes
 @_registry.register("sgd")
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """Gradient descent:  W ← W - α ∂J/∂W,  b ← b - α ∂J/∂b.
+    """Gradient descent:  W ← W - α ∂J/∂W,  b ← b - α ∂J/∂b; with momentum μ along m ← μ m + (1 - τ) g instead of g.
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float or Schedule
         α > 0.
+    momentum : float
+        μ, 0 ≤ μ < 1.
+    dampening : float
+        τ, 0 ≤ τ < 1: how much less of each gradient but the first goes into m.
+    nesterov : bool
+        Whether to go along g + μ m, which needs momentum and no dampening.
+    weight_decay : float
+        λ ≥ 0: adds λ θ to the gradient.
 
     Raises
     ------
     InputError
-        If the learning rate is not a finite number above 0.
+        If a hyperparameter is outside its interval.
 
     Notes
     -----
-    Source: section "Backpropagation", the updates of the 2-3-4-1 network.
+    Source: section "Backpropagation", the updates of the 2-3-4-1 network; the rest as ``torch.optim.SGD``.
     """
 
-    learning_rate: float = 0.01
-    rule = staticmethod(sgd)
+    learning_rate: float | Schedule = 0.01
+    momentum: float = 0.0
+    dampening: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        _check(self, "learning_rate", "a number > 0", 0 < _number(self.learning_rate) < math.inf)
+        _positive(self, "learning_rate")
+        _below_one(self, "momentum", "dampening")
+        _not_negative(self, "weight_decay")
+        if self.nesterov and (self.momentum == 0 or self.dampening != 0):
+            raise InputError(
+                f"SGD: nesterov needs momentum > 0 and dampening 0, got momentum={self.momentum!r} and "
+                f"dampening={self.dampening!r}."
+            )
+
+    @property
+    def rule(self) -> Rule:
+        """Plain, with momentum or with Nesterov's; with weight decay if there is any."""
+        rule = nesterov if self.nesterov else heavy_ball if self.momentum else sgd
+        return coupled(rule) if self.weight_decay else rule
 
     def init(self, params: Array, *, xp: Namespace) -> tuple[Array, ...]:
-        """No moments."""
-        return ()
+        """m = 0 if there is momentum, else nothing."""
+        return (xp.zeros_like(params),) if self.momentum else ()
 
-    def constants(self, step: int) -> tuple[float, ...]:
-        """``(α,)``."""
-        return (float(self.learning_rate),)
+    def constants(self, step: int, rate: float) -> tuple[float, ...]:
+        """``(α,)``, with momentum ``(α, μ, 1 - τ)``, 1 instead of 1 - τ at the first step; then λ."""
+        share = 1.0 - self.dampening if step else 1.0
+        ball = (float(self.momentum), share) if self.momentum else ()
+        return rate, *ball, *_decay(self)
 
 
 @_registry.register("adam")
@@ -109,12 +253,14 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float or Schedule
         α > 0.
     beta_1, beta_2 : float
         How much of m and v is kept at each step, 0 ≤ β < 1.
     epsilon : float
         ε > 0: keeps the quotient finite where the gradient vanishes.
+    weight_decay : float
+        λ ≥ 0: adds λ θ to the gradient.
 
     Raises
     ------
@@ -127,33 +273,371 @@ class Adam(Optimizer):
     Source: arXiv:1412.6980, section 2.
     """
 
-    learning_rate: float = 0.001
+    learning_rate: float | Schedule = 0.001
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-8
-    rule = staticmethod(adam)
+    weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "epsilon"):
-            _check(self, name, "a number > 0", 0 < _number(getattr(self, name)) < math.inf)
-        for name in ("beta_1", "beta_2"):
-            _check(self, name, "a number from 0 to below 1", 0 <= _number(getattr(self, name)) < 1)
+        _positive(self, "learning_rate", "epsilon")
+        _below_one(self, "beta_1", "beta_2")
+        _not_negative(self, "weight_decay")
+
+    @property
+    def rule(self) -> Rule:
+        """With weight decay if there is any."""
+        return coupled(adam) if self.weight_decay else adam
 
     def init(self, params: Array, *, xp: Namespace) -> tuple[Array, ...]:
         """Both moments zero."""
         return xp.zeros_like(params), xp.zeros_like(params)
 
-    def constants(self, step: int) -> tuple[float, ...]:
-        """``(α √(1 - β₂ᵗ) / (1 - β₁ᵗ), 1 - β₁, 1 - β₂, ε √(1 - β₂ᵗ))`` at t = step + 1."""
+    def constants(self, step: int, rate: float) -> tuple[float, ...]:
+        """``(α √(1 - β₂ᵗ) / (1 - β₁ᵗ), 1 - β₁, 1 - β₂, ε √(1 - β₂ᵗ))`` at t = step + 1; then λ."""
         t = step + 1
         root = math.sqrt(1.0 - self.beta_2**t)
-        rate = self.learning_rate * root / (1.0 - self.beta_1**t)
-        return rate, 1.0 - self.beta_1, 1.0 - self.beta_2, self.epsilon * root
+        scaled = rate * root / (1.0 - self.beta_1**t)
+        return scaled, 1.0 - self.beta_1, 1.0 - self.beta_2, self.epsilon * root, *_decay(self)
+
+
+@_registry.register("adamw")
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay:  θ ← (1 - α λ) θ  before each of Adam's steps, the gradient as it is.
+
+    Parameters
+    ----------
+    learning_rate, beta_1, beta_2, epsilon
+        As `Adam`'s.
+    weight_decay : float
+        λ ≥ 0.
+
+    Notes
+    -----
+    Source: arXiv:1711.05101, algorithm 2; definition and defaults of ``torch.optim.AdamW``.
+    """
+
+    weight_decay: float = 0.01
+
+    @property
+    def rule(self) -> Rule:
+        """With decoupled weight decay if there is any."""
+        return decoupled(adam) if self.weight_decay else adam
+
+    def constants(self, step: int, rate: float) -> tuple[float, ...]:
+        """Adam's, then 1 - α λ."""
+        constants = super().constants(step, rate)
+        return (*constants[:4], 1.0 - rate * self.weight_decay) if self.weight_decay else constants
+
+
+@_registry.register("nadam")
+@dataclass(frozen=True)
+class NAdam(Adam):
+    """Adam with Nesterov's momentum:  θ ← θ - α (μₜ₊₁ m / (1 - Π μ μₜ₊₁) + (1 - μₜ) g / (1 - Π μ)) / (√v̂ + ε).
+
+    μₜ = β₁ (1 - 0.96^(t ψ) / 2), and Π μ is the product of μ₁ to μₜ.
+
+    Parameters
+    ----------
+    learning_rate, beta_1, beta_2, epsilon, weight_decay
+        As `Adam`'s.
+    momentum_decay : float
+        ψ ≥ 0.
+
+    Notes
+    -----
+    Source: T. Dozat, Incorporating Nesterov momentum into Adam, 2016; definition and defaults of
+    ``torch.optim.NAdam``.
+    """
+
+    learning_rate: float | Schedule = 0.002
+    momentum_decay: float = 0.004
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _not_negative(self, "momentum_decay")
+
+    @property
+    def rule(self) -> Rule:
+        """With weight decay if there is any."""
+        return coupled(nadam) if self.weight_decay else nadam
+
+    def constants(self, step: int, rate: float) -> tuple[float, ...]:
+        """What g and m are multiplied by, 1 - β₁, 1 - β₂, ε √(1 - β₂ᵗ); then λ."""
+        t = step + 1
+        root = math.sqrt(1.0 - self.beta_2**t)
+        now, following = (_momentum(self.beta_1, self.momentum_decay, each) for each in (t, t + 1))
+        product = _momenta(self.beta_1, self.momentum_decay, t)
+        for_g = rate * root * (1.0 - now) / (1.0 - product)
+        for_m = rate * root * following / (1.0 - product * following)
+        return for_g, for_m, 1.0 - self.beta_1, 1.0 - self.beta_2, self.epsilon * root, *_decay(self)
+
+
+def _momentum(beta: float, decay: float, t: int) -> float:
+    """μₜ = β₁ (1 - 0.96^(t ψ) / 2)."""
+    return beta * (1.0 - 0.5 * 0.96 ** (t * decay))
+
+
+@cache
+def _products(beta: float, decay: float) -> list[float]:
+    """The products of μ₁ to μₜ so far worked out; the list grows."""
+    return [1.0]
+
+
+def _momenta(beta: float, decay: float, t: int) -> float:
+    """Π μ from 1 to t: 0 once it is too small to matter beside 1."""
+    products = _products(beta, decay)
+    while len(products) <= t and products[-1] > 1e-20:
+        products.append(products[-1] * _momentum(beta, decay, len(products)))
+    return products[t] if t < len(products) else 0.0
+
+
+@_registry.register("rmsprop")
+@dataclass(frozen=True)
+class RMSprop(Optimizer):
+    """Each gradient over the root of a running mean of its square:  θ ← θ - α g / (√v + ε).
+
+    Parameters
+    ----------
+    learning_rate : float or Schedule
+        α > 0.
+    rho : float
+        How much of v is kept at each step, 0 ≤ ρ < 1.
+    epsilon : float
+        ε > 0.
+    momentum : float
+        μ, 0 ≤ μ < 1: goes along b ← μ b + g / (√v + ε).
+    centered : bool
+        Whether the square of a running mean of g is taken off v, which makes it a variance.
+    weight_decay : float
+        λ ≥ 0: adds λ θ to the gradient.
+
+    Raises
+    ------
+    InputError
+        If a hyperparameter is outside its interval.
+
+    Notes
+    -----
+    Source: G. Hinton, Neural networks for machine learning, lecture 6e; definition and defaults of
+    ``torch.optim.RMSprop``, whose `alpha` is ρ.
+    """
+
+    learning_rate: float | Schedule = 0.01
+    rho: float = 0.99
+    epsilon: float = 1e-8
+    momentum: float = 0.0
+    centered: bool = False
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        _positive(self, "learning_rate", "epsilon")
+        _below_one(self, "rho", "momentum")
+        _not_negative(self, "weight_decay")
+
+    @property
+    def rule(self) -> Rule:
+        """One of four; with weight decay if there is any."""
+        plain, ball = (
+            (rmsprop_centered, rmsprop_centered_momentum) if self.centered else (rmsprop, rmsprop_momentum)
+        )
+        rule: Rule = ball if self.momentum else plain
+        return coupled(rule) if self.weight_decay else rule
+
+    def init(self, params: Array, *, xp: Namespace) -> tuple[Array, ...]:
+        """All zero: v, a if centered, b if there is momentum."""
+        return tuple(xp.zeros_like(params) for _ in range(1 + bool(self.centered) + bool(self.momentum)))
+
+    def constants(self, step: int, rate: float) -> tuple[float, ...]:
+        """``(α, 1 - ρ, ε)``, then μ and λ if there are."""
+        ball = (float(self.momentum),) if self.momentum else ()
+        return rate, 1.0 - self.rho, float(self.epsilon), *ball, *_decay(self)
+
+
+@_registry.register("adagrad")
+@dataclass(frozen=True)
+class Adagrad(Optimizer):
+    """Each gradient over the root of the sum of all its squares:  θ ← θ - α g / (√s + ε).
+
+    Parameters
+    ----------
+    learning_rate : float or Schedule
+        α > 0.
+    epsilon : float
+        ε > 0.
+    initial : float
+        What s begins with, ≥ 0.
+    weight_decay : float
+        λ ≥ 0: adds λ θ to the gradient.
+
+    Raises
+    ------
+    InputError
+        If a hyperparameter is outside its interval.
+
+    Notes
+    -----
+    Source: J. Duchi, E. Hazan, Y. Singer, JMLR 12, 2011; definition and defaults of ``torch.optim.Adagrad``, whose
+    `lr_decay` is a schedule here: ``InverseScaling`` is one.
+    """
+
+    learning_rate: float | Schedule = 0.01
+    epsilon: float = 1e-10
+    initial: float = 0.0
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        _positive(self, "learning_rate", "epsilon")
+        _not_negative(self, "initial", "weight_decay")
+
+    @property
+    def rule(self) -> Rule:
+        """With weight decay if there is any."""
+        return coupled(adagrad) if self.weight_decay else adagrad
+
+    def init(self, params: Array, *, xp: Namespace) -> tuple[Array, ...]:
+        """S = `initial`."""
+        return (xp.full_like(params, float(self.initial)),)
+
+    def constants(self, step: int, rate: float) -> tuple[float, ...]:
+        """``(α, ε)``, then λ."""
+        return rate, float(self.epsilon), *_decay(self)
+
+
+@_registry.register("adadelta")
+@dataclass(frozen=True)
+class Adadelta(Optimizer):
+    """Steps as large as those before were, in each element:  θ ← θ - α g √(u + ε) / √(v + ε).
+
+    v and u are running means of the squares of the gradient and of the step.
+
+    Parameters
+    ----------
+    learning_rate : float or Schedule
+        α > 0.
+    rho : float
+        How much of v and u is kept at each step, 0 ≤ ρ < 1.
+    epsilon : float
+        ε > 0.
+    weight_decay : float
+        λ ≥ 0: adds λ θ to the gradient.
+
+    Raises
+    ------
+    InputError
+        If a hyperparameter is outside its interval.
+
+    Notes
+    -----
+    Source: arXiv:1212.5701; definition and defaults of ``torch.optim.Adadelta``.
+    """
+
+    learning_rate: float | Schedule = 1.0
+    rho: float = 0.9
+    epsilon: float = 1e-6
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        _positive(self, "learning_rate", "epsilon")
+        _below_one(self, "rho")
+        _not_negative(self, "weight_decay")
+
+    @property
+    def rule(self) -> Rule:
+        """With weight decay if there is any."""
+        return coupled(adadelta) if self.weight_decay else adadelta
+
+    def init(self, params: Array, *, xp: Namespace) -> tuple[Array, ...]:
+        """Both zero."""
+        return xp.zeros_like(params), xp.zeros_like(params)
+
+    def constants(self, step: int, rate: float) -> tuple[float, ...]:
+        """``(α, 1 - ρ, ε)``, then λ."""
+        return rate, 1.0 - self.rho, float(self.epsilon), *_decay(self)
+
+
+@_registry.register("lion")
+@dataclass(frozen=True)
+class Lion(Optimizer):
+    """Steps of one size in each element, by the sign of a mean:  θ ← θ - α sign(β₁ m + (1 - β₁) g).
+
+    Then  m ← β₂ m + (1 - β₂) g. Weight decay is decoupled.
+
+    Parameters
+    ----------
+    learning_rate : float or Schedule
+        α > 0; a third to a tenth of Adam's.
+    beta_1, beta_2 : float
+        0 ≤ β < 1.
+    weight_decay : float
+        λ ≥ 0:  θ ← (1 - α λ) θ  before each step.
+
+    Raises
+    ------
+    InputError
+        If a hyperparameter is outside its interval.
+
+    Notes
+    -----
+    Source: arXiv:2302.06675, algorithm 2. The sign of what lies within 1e-30 of 0 comes out between -1 and 1.
+    """
+
+    learning_rate: float | Schedule = 1e-4
+    beta_1: float = 0.9
+    beta_2: float = 0.99
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        _positive(self, "learning_rate")
+        _below_one(self, "beta_1", "beta_2")
+        _not_negative(self, "weight_decay")
+
+    @property
+    def rule(self) -> Rule:
+        """With decoupled weight decay if there is any."""
+        return decoupled(lion) if self.weight_decay else lion
+
+    def init(self, params: Array, *, xp: Namespace) -> tuple[Array, ...]:
+        """M = 0."""
+        return (xp.zeros_like(params),)
+
+    def constants(self, step: int, rate: float) -> tuple[float, ...]:
+        """``(α, 1 - β₁, 1 - β₂, 1e-37)``, then 1 - α λ."""
+        kept = (1.0 - rate * self.weight_decay,) if self.weight_decay else ()
+        return rate, 1.0 - self.beta_1, 1.0 - self.beta_2, 1e-37, *kept
+
+
+# hyperparameters
+
+
+def _decay(optimizer: Optimizer) -> tuple[float, ...]:
+    """``(λ,)``, or nothing if it is 0."""
+    decay = float(optimizer.weight_decay)  # type: ignore[attr-defined]
+    return (decay,) if decay else ()
 
 
 def _number(value: object) -> float:
     """The value as a number, NaN if it is none: NaN fails every comparison."""
     return float(value) if isinstance(value, Real) else math.nan
+
+
+def _positive(optimizer: Optimizer, *names: str) -> None:
+    for name in names:
+        value = getattr(optimizer, name)
+        if name == "learning_rate" and isinstance(value, Schedule):
+            continue
+        _check(optimizer, name, "a number > 0", 0 < _number(value) < math.inf)
+
+
+def _not_negative(optimizer: Optimizer, *names: str) -> None:
+    for name in names:
+        _check(optimizer, name, "a number >= 0", 0 <= _number(getattr(optimizer, name)) < math.inf)
+
+
+def _below_one(optimizer: Optimizer, *names: str) -> None:
+    for name in names:
+        _check(optimizer, name, "a number from 0 to below 1", 0 <= _number(getattr(optimizer, name)) < 1)
 
 
 def _check(optimizer: Optimizer, name: str, expected: str, right: bool) -> None:

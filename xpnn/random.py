@@ -1,15 +1,20 @@
 """Random numbers as a function of where they are used: (seed, purpose, epoch), never of what ran before.
 
-They are drawn on the host by NumPy's PCG64, so every array library and device gets the same ones.
+Initial weights and the order of the data are drawn on the host by NumPy's PCG64; noise within a step is hashed where
+the arrays are. Every array library and device gets the same ones.
 """
 
 from __future__ import annotations
 
+import math
+from typing import cast
+
 import numpy as np
 
 from xpnn.errors import InputError
+from xpnn.typing import Array, Namespace
 
-_PURPOSES = {"weights": 0, "order": 1, "split": 2}
+_PURPOSES = {"weights": 0, "order": 1, "split": 2, "noise": 3}
 
 
 def generator(seed: int, purpose: str, index: int = 0) -> np.random.Generator:
@@ -38,3 +43,41 @@ def data_order(n: int, seed: int, epoch: int) -> np.ndarray[tuple[int], np.dtype
     """The shuffled order of n samples in one epoch, shape (n,), as int32 (int64 from 2³¹ samples on)."""
     order = generator(seed, "order", epoch).permutation(n)
     return order.astype(np.int32 if n < 2**31 else np.int64)
+
+
+_WORD = 0x7FFFFFFF
+_ODD_1, _ODD_2, _ODD_3 = 0x2C1B3C6D, 0x297A2D39, 0x5851F42D
+
+
+def chances(
+    shape: tuple[int, ...], share: float, *, seed: int, step: int | Array, layer: int, xp: Namespace, device: object
+) -> Array:
+    """A boolean array, each entry of which is true with the probability `share`: a hash of where it is, and when.
+
+    The entry's number, the seed, the step and the layer are mixed by multiplications and shifts of 32-bit words that
+    come out alike on every library and device, so the same entries are true everywhere and after resuming.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    share : float
+        0 < share < 1; in steps of 2⁻³¹.
+    seed, layer : int
+    step : int or array, shape ()
+        In a compiled step an array.
+    xp : namespace
+    device
+        Where to.
+
+    Notes
+    -----
+    Two rounds of xor-shift and multiply, as in C. Wellons' hash prospector (lowbias32's form).
+    """
+    place = int(np.random.SeedSequence([int(seed), _PURPOSES["noise"], int(layer)]).generate_state(1)[0])
+    key = (step * _ODD_3 + (place & _WORD)) & _WORD  # of a number, or of an array whose products wrap around
+    h = xp.reshape(xp.arange(math.prod(shape), dtype=xp.int32, device=device), shape) * 0x7FEB352D
+    h = h ^ key
+    for odd in (_ODD_1, _ODD_2):
+        h = (h ^ ((h >> 16) & 0xFFFF)) * odd
+        h = h ^ ((h >> 13) & 0x7FFFF)
+    return cast(Array, (h & _WORD) < round(share * 2**31))

@@ -182,7 +182,7 @@ def _rates(options: Options, schema: Schema) -> tuple[float, ...]:
         return (options.learning_rate,)
     if isinstance(optimizer := optimizers.get(options.optimizer), optimizers.SGD):
         return _RATES_OF_REGRESSION if schema.task == "regression" else _RATES
-    usual: float = optimizer.learning_rate  # type: ignore[attr-defined]
+    usual = optimizer.rate(0)
     return usual, usual / 10, usual / 100
 
 

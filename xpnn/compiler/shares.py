@@ -17,6 +17,10 @@ import numpy as np
 from xpnn.compiler.record import Call, Number, Recording, Value, _flat
 
 
+MUCH = 1 << 14
+"""Elements from which on threads share what they could find done."""
+
+
 class CannotShare(Exception):  # noqa: N818
     """The rows meet in a way that is not one of the sums at the end."""
 
@@ -76,11 +80,23 @@ def _phases(recording: Recording) -> Shares:
     shares.of_rows = {each for each in arrays if each.array.shape[:1] == (shares.n,)}
     # what has been learned enters: all else can be done before the threads start
     learned = {each for each in _flat(state) if isinstance(each, Value)}
+    changing = {call.result for call in recording.calls} | {each for each in _flat(recording.inputs)}
+    known: set[Value] = set()  # that depend on nothing: each has its rows from the start
+    ahead: set[Value] = set()  # done with the rows, though nothing that has been learned enters
     across: set[Value] = set()  # transposed: their columns are the samples
     late: set[Value] = set()  # sums over rows and what follows from them
     for call in recording.calls:
         result = call.result
         if isinstance(result, Number):
+            continue
+        if call.in_place:
+            known = {each for each in known if each.owner is not result.owner}
+        elif not any(_changes(each, changing, known) for each in _flat((call.arguments, call.options))):
+            known.add(result)
+            if result.array.ndim > 1 and result.array.shape[0] == shares.n:
+                shares.of_rows.add(result)
+            if call.kind != "view":
+                shares.first.append(call)
             continue
         after_sums = late & {each.owner for each in call.reads} | late & set(call.reads)
         if call.in_place and not (after_sums and shares.join is not None):
@@ -89,9 +105,14 @@ def _phases(recording: Recording) -> Shares:
             _after_sums(call, shares, late)
         elif call.kind == "view":
             _view(call, shares, across)
-        elif not learned & {each.owner for each in call.reads}:
-            shares.first.append(call)
-            if _stays(call, shares):
+        elif not (learned | ahead) & {each.owner for each in call.reads}:
+            stays = _stays(call, shares)
+            if stays and result.array.size >= MUCH:
+                shares.rows.append(call)
+                ahead.add(result.owner)
+            else:
+                shares.first.append(call)
+            if stays:
                 shares.of_rows.add(result)
             continue
         elif not (shares.of_rows | across) & set(call.reads):
@@ -106,7 +127,14 @@ def _phases(recording: Recording) -> Shares:
             raise CannotShare(f"{call.function.__name__} brings rows together")
         if learned & {each.owner for each in call.reads}:
             learned.add(result.owner)
+        elif ahead & {each.owner for each in call.reads}:
+            ahead.add(result.owner)
     return shares
+
+
+def _changes(leaf: object, changing: set[object], known: set[Value]) -> bool:
+    """Whether an argument may be another one at the next step; arrays that the function holds are not."""
+    return isinstance(leaf, Number) or (isinstance(leaf, Value) and leaf in changing and leaf not in known)
 
 
 def _check_order(call: Call, shares: Shares) -> None:

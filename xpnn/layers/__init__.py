@@ -2,5 +2,7 @@
 
 from xpnn.layers.base import Context, Layer, registry
 from xpnn.layers.dense import Dense
+from xpnn.layers.dropout import Dropout
+from xpnn.layers.normalization import BatchNormalization, LayerNormalization
 
-__all__ = ["Context", "Dense", "Layer", "registry"]
+__all__ = ["BatchNormalization", "Context", "Dense", "Dropout", "Layer", "LayerNormalization", "registry"]

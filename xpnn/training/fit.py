@@ -19,6 +19,7 @@ from xpnn.losses import Loss
 from xpnn.model import Model
 from xpnn.network import Sequential, check_network
 from xpnn.optimizers import Optimizer
+from xpnn.schedules import History, Schedule
 from xpnn.training.batches import EpochLoss, Take, batches
 from xpnn.training.callbacks import Callback, Epoch
 from xpnn.training.progress import Progress
@@ -169,21 +170,35 @@ class _Loop:
     compile: bool | None
     xp: Namespace
 
+    @property
+    def per_epoch(self) -> int:
+        n: int = self.train[0].shape[0]
+        return -(-n // min(self.batch_size or n, n))
+
     @cached_property
     def take(self) -> Take:
         return backends.of(self.train[0]).gather(self.xp)
 
     def run(self, params: Array, callbacks: Sequence[Callback], labels: Sequence[Any] | None) -> Model:
         xp, backend = self.xp, backends.of(params)
-        step = make_step(
-            self.network, self.loss, self.optimizer, xp=xp, backend=backend, seed=self.seed, compile=self.compile
-        )
-        J = value(self.network, self.loss)
-        state = first_state(self.network, self.optimizer, params, xp=xp)
         history: dict[str, list[float]] = {"loss": []}
         if self.check:
             history["validation_loss"] = []
         view = MappingProxyType(history)
+        _check_schedule(self.optimizer, self.epochs, self.per_epoch, history)
+        step = make_step(
+            self.network,
+            self.loss,
+            self.optimizer,
+            xp=xp,
+            backend=backend,
+            seed=self.seed,
+            compile=self.compile,
+            per_epoch=self.per_epoch,
+            history=view,
+        )
+        J = value(self.network, self.loss)
+        state = first_state(self.network, self.optimizer, params, xp=xp)
         # what training has reached after the last finished epochs
         snapshots = deque([self._snapshot(0, state)])
 
@@ -281,6 +296,24 @@ def _pair(validation_data: object) -> tuple[Array, Array]:
             + (f"{len(validation_data)} things." if isinstance(validation_data, tuple | list) else "something else.")
         )
     return validation_data[0], validation_data[1]
+
+
+def _check_schedule(optimizer: Optimizer, epochs: int, per_epoch: int, history: History) -> None:
+    schedule = getattr(optimizer, "learning_rate", None)
+    if not isinstance(schedule, Schedule):
+        return
+    there = epochs * per_epoch if schedule.unit == "step" else epochs
+    if schedule.length > there:
+        raise InputError(
+            f"the learning rate's schedule is longer than the training: {schedule!r} is made for {schedule.length} "
+            f"{schedule.unit}s, but there are {epochs} epochs of {per_epoch} steps: shorten it, or train for longer."
+        )
+    for each in schedule.monitors:
+        if each not in history:
+            raise InputError(
+                f"the learning rate's schedule watches {each!r}, but this training records "
+                f"{', '.join(map(repr, history))} only: pass validation_data, or watch another."
+            )
 
 
 def _check_callbacks(callbacks: Sequence[Callback]) -> Sequence[Callback]:

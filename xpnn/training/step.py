@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
@@ -13,6 +14,7 @@ from xpnn.layers import Context
 from xpnn.losses import Loss
 from xpnn.network import Sequential, check_network
 from xpnn.optimizers import Optimizer
+from xpnn.schedules import History, Schedule
 from xpnn.typing import Array, Namespace
 
 
@@ -142,16 +144,34 @@ class Step:
     update : callable
         What `xpnn.backends.Backend.step` gives.
     optimizer : Optimizer
-        Its numbers for the step (learning rates that change, say) are worked out on the host.
+        Its numbers for the step, learning rates that change among them, are worked out on the host.
+    backend : Backend
+    per_epoch : int
+        The number of steps in an epoch.
+    history : mapping of str to sequence of float
+        What schedules may watch.
     """
 
-    def __init__(self, update: Callable[..., Any], optimizer: Optimizer, backend: Backend) -> None:
+    def __init__(
+        self, update: Callable[..., Any], optimizer: Optimizer, backend: Backend, per_epoch: int, history: History
+    ) -> None:
         self._update, self._constants, self._whole = update, optimizer.constants, backend.whole
+        self._optimizer, self._per_epoch, self._history = optimizer, per_epoch, history
+        schedule = getattr(optimizer, "learning_rate", None)
+        # for so many steps the rate stays as it is; 0: for ever
+        self._lasts = 0 if not isinstance(schedule, Schedule) else 1 if schedule.by_step else per_epoch
+        self._rate = math.nan
+
+    def rate(self, number: int) -> float:
+        """The learning rate α of the step of that number, counted from 0."""
+        if self._rate != self._rate or (self._lasts and number % self._lasts == 0):
+            self._rate = self._optimizer.rate(number, self._per_epoch, self._history)
+        return self._rate
 
     def __call__(self, state: State, x: Array, y: Array, w: Array | None) -> tuple[State, Array]:
         """One step."""
         params, buffers, moments, number = state
-        vectors, loss = self._update((params, buffers, *moments), x, y, w, self._constants(number), number)
+        vectors, loss = self._update((params, buffers, *moments), x, y, w, self._constants(number, self.rate(number)), number)
         return State(vectors[0], vectors[1], vectors[2:], number + 1), loss
 
     def whole(self, state: State) -> State:
@@ -169,18 +189,22 @@ def make_step(
     backend: Backend,
     seed: int = 0,
     compile: bool | None = None,
+    per_epoch: int = 1,
+    history: History | None = None,
 ) -> Step:
     """The step of a training, for arrays of one library.
 
     Parameters
     ----------
+    per_epoch, history
+        As `Step` takes them.
     compile : bool, optional
         Whether to compile the step in the library's way, where it has one; by default as is usually faster.
     """
     work = 6 * network.n_parameters  # floating-point operations per sample
     gradient = _gradient(network, loss, seed)
     update = backend.step(gradient, optimizer.rule, xp, compile=compile, work=work)
-    return Step(update, optimizer, backend)
+    return Step(update, optimizer, backend, per_epoch, history or {})
 
 
 @lru_cache(maxsize=64)  # the same function for the same description: compiled once, it is found again

@@ -1,0 +1,159 @@
+"""Normalisation: inputs brought to mean 0 and variance 1, then to a mean and a spread that are learned."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from xpnn.errors import InputError
+from xpnn.layers.base import Context, Layer, Parameters, registry
+from xpnn.layout import Shape
+from xpnn.typing import Array, HostArray, HostGenerator, Namespace
+
+
+@dataclass(frozen=True)
+class _Normalization(Layer):
+    """What both have in common:  Y = γ ⊗ X̂ + β  with  X̂ = (X - μ) / √(σ² + ε)."""
+
+    epsilon: float = 1e-5
+
+    def __post_init__(self) -> None:
+        self._check("epsilon", "a number > 0", 0 < _number(self.epsilon) < math.inf)
+
+    def _check(self, name: str, expected: str, right: bool) -> None:
+        if not right:
+            raise InputError(f"{type(self).__name__}: {name} must be {expected}, got {getattr(self, name)!r}.")
+
+    def parameter_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        """``{"gamma": (d,), "beta": (d,)}``."""
+        return {"gamma": input_shape, "beta": input_shape}
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """As the input's, ``(d,)``."""
+        if len(input_shape) != 1:
+            raise InputError(f"{type(self).__name__}: each sample must be a row (d,), got shape {input_shape}.")
+        return input_shape
+
+    def init(self, input_shape: Shape, rng: HostGenerator) -> dict[str, HostArray]:
+        """γ = 1, β = 0."""
+        return {"gamma": np.ones(input_shape), "beta": np.zeros(input_shape)}
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+
+
+def _backward(x_hat: Array, scale: Array, d_hat: Array, axis: int, xp: Namespace) -> Array:
+    """``dX = (dX̂ - mean(dX̂) - X̂ ⊗ mean(dX̂ ⊗ X̂)) / √(σ² + ε)``, the means along `axis`; scale is 1 / √(σ² + ε)."""
+    share = 1.0 / x_hat.shape[axis]
+    mean = xp.sum(d_hat, axis=axis, keepdims=True) * share
+    along = xp.sum(d_hat * x_hat, axis=axis, keepdims=True) * share
+    return (d_hat - mean - x_hat * along) * scale
+
+
+@registry.register("layer_normalization")
+@dataclass(frozen=True)
+class LayerNormalization(_Normalization):
+    """Each row to mean 0 and variance 1:  Y = γ ⊗ (X - μ) / √(σ² + ε) + β,  μ and σ² of each row.
+
+    Backward:  dβ = Σ dY,  dγ = Σ dY ⊗ X̂  over the rows;  dX̂ = dY ⊗ γ  and
+    dX = (dX̂ - mean(dX̂) - X̂ ⊗ mean(dX̂ ⊗ X̂)) / √(σ² + ε),  the means along each row.
+    Shapes: X, Y (n, d), γ and β (d,), μ and σ² (n, 1).
+
+    Parameters
+    ----------
+    epsilon : float
+        ε > 0.
+
+    Raises
+    ------
+    InputError
+        If ε is not above 0.
+
+    Notes
+    -----
+    Source: arXiv:1607.06450; as ``torch.nn.LayerNorm``.
+    """
+
+    def forward(self, params: Parameters, x: Array, ctx: Context) -> tuple[Array, Any]:
+        """Y, (n, d), and what backward needs."""
+        xp, share = ctx.xp, 1.0 / x.shape[1]
+        centred = x - xp.sum(x, axis=1, keepdims=True) * share
+        variance = xp.sum(centred * centred, axis=1, keepdims=True) * share
+        scale = 1.0 / xp.sqrt(variance + self.epsilon)
+        x_hat = centred * scale
+        return params["gamma"] * x_hat + params["beta"], (x_hat, scale)
+
+    def backward(
+        self, params: Parameters, cache: Any, dy: Array, ctx: Context, *, input_gradient: bool = True
+    ) -> tuple[Array | None, Parameters]:
+        """``(dX, {"gamma": dγ, "beta": dβ})``."""
+        (x_hat, scale), xp = cache, ctx.xp
+        gradients = {"gamma": xp.sum(dy * x_hat, axis=0), "beta": xp.sum(dy, axis=0)}
+        return (_backward(x_hat, scale, dy * params["gamma"], 1, xp) if input_gradient else None), gradients
+
+
+@registry.register("batch_normalization")
+@dataclass(frozen=True)
+class BatchNormalization(_Normalization):
+    """Each column to mean 0 and variance 1 over the batch:  Y = γ ⊗ (X - μ) / √(σ² + ε) + β.
+
+    In training μ and σ² are those of the batch's columns, and the layer remembers running means of μ and of the
+    unbiased n σ² / (n - 1); in prediction these take their place.
+    Backward as in `LayerNormalization`, the means over the batch. Shapes: X, Y (n, d), all else (d,).
+
+    Parameters
+    ----------
+    epsilon : float
+        ε > 0.
+    momentum : float
+        The share of each batch in the running means, 0 < momentum ≤ 1.
+
+    Raises
+    ------
+    InputError
+        If a hyperparameter is outside its interval.
+
+    Notes
+    -----
+    Source: arXiv:1502.03167; as ``torch.nn.BatchNorm1d``. Sample weights do not enter the means.
+    """
+
+    momentum: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check("momentum", "a number above 0 and at most 1", 0 < _number(self.momentum) <= 1)
+
+    def init_buffers(self, input_shape: Shape) -> dict[str, HostArray]:
+        """The running mean 0 and variance 1."""
+        return {"mean": np.zeros(input_shape), "variance": np.ones(input_shape)}
+
+    def forward(self, params: Parameters, x: Array, ctx: Context) -> tuple[Array, Any]:
+        """Y, (n, d), and what backward needs."""
+        xp, n = ctx.xp, x.shape[0]
+        if not ctx.training:
+            scale = params["gamma"] / xp.sqrt(ctx.buffers["variance"] + self.epsilon)
+            return x * scale + (params["beta"] - ctx.buffers["mean"] * scale), None
+        mean = xp.sum(x, axis=0) * (1.0 / n)
+        centred = x - mean
+        variance = xp.sum(centred * centred, axis=0) * (1.0 / n)
+        scale = 1.0 / xp.sqrt(variance + self.epsilon)
+        x_hat = centred * scale
+        kept, unbiased = 1.0 - self.momentum, n / max(1, n - 1)
+        ctx.buffers = {
+            "mean": ctx.buffers["mean"] * kept + mean * self.momentum,
+            "variance": ctx.buffers["variance"] * kept + variance * (self.momentum * unbiased),
+        }
+        return params["gamma"] * x_hat + params["beta"], (x_hat, scale)
+
+    def backward(
+        self, params: Parameters, cache: Any, dy: Array, ctx: Context, *, input_gradient: bool = True
+    ) -> tuple[Array | None, Parameters]:
+        """``(dX, {"gamma": dγ, "beta": dβ})``."""
+        (x_hat, scale), xp = cache, ctx.xp
+        gradients = {"gamma": xp.sum(dy * x_hat, axis=0), "beta": xp.sum(dy, axis=0)}
+        return (_backward(x_hat, scale, dy * params["gamma"], 0, xp) if input_gradient else None), gradients
