@@ -178,7 +178,7 @@ class _Loop:
         step = make_step(
             self.network, self.loss, self.optimizer, xp=xp, backend=backend, seed=self.seed, compile=self.compile
         )
-        J = value(self.network, self.loss)
+        J = value(self.network, self.loss, backend, xp)
         state = first_state(self.network, self.optimizer, params, xp=xp)
         history: dict[str, list[float]] = {"loss": []}
         if self.check:
