@@ -604,6 +604,25 @@ def test_between_many_steps_they_stay_at_one_thread():
     assert set_threads() == before
 
 
+def test_steps_of_middle_size_keep_their_products_on_one_thread(rng, monkeypatch):
+    monkeypatch.setattr(stepping, "FEW", (0, np.inf))
+    counts = []
+
+    def look(xp, state, x):
+        (p,) = state
+        counts.append({each.num_threads for each in blas.libraries()})
+        p += xp.sum(x @ xp.matrix_transpose(x), axis=0)
+        return p, xp.sum(p)
+
+    before = {each.num_threads for each in blas.libraries()}
+    step, x, p = stepping.Steps(look, xp, work=10), rng.normal(size=(6, 4)), np.zeros(6)
+    _, total = step((p,), x)
+    assert total == pytest.approx((x @ x.T).sum())
+    assert counts
+    assert all(count <= {1} for count in counts)
+    assert {each.num_threads for each in blas.libraries()} == before
+
+
 # predictions
 
 

@@ -167,7 +167,8 @@ def _numeric(array: Array, name: str, xp: Namespace) -> None:
 def _finite(array: Array, name: str, xp: Namespace, dtype: Any) -> Array:
     """The array as `dtype`, once all of it is found to be finite there."""
     converted = array if array.dtype == dtype else cast(Array, xp.astype(array, dtype))
-    if math.isfinite(float(xp.sum(converted))):  # so is each of them; a sum may be infinite of finite ones
+    # if their sum is finite, so is each; that of finite ones may be infinite
+    if math.isfinite(backends.of(converted).total(converted, xp)):
         return converted
     finite = xp.isfinite(converted)
     if bool(xp.all(finite)):

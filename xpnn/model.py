@@ -14,7 +14,6 @@ from xpnn import arrays, backends, checks, losses, metrics, registry
 from xpnn.activations import Softmax
 from xpnn.errors import InputError, ModelFileError
 from xpnn.files import tensors
-from xpnn.layers import Context
 from xpnn.losses import Loss
 from xpnn.network import Sequential, check_network
 from xpnn.training import step
@@ -160,7 +159,7 @@ class Model:
         xp = arrays.one_place(X=X, y=y, sample_weight=sample_weight, model=self.params)
         with backends.of(X).on(X):
             X, y, w = checks.data(self.network, self.loss, X, y, sample_weight, dtype=self.params.dtype)
-            scores = {"loss": float(step.value(self.network, self.loss)(self.params, self.buffers, X, y, w))}
+            scores = {"loss": float(self._value(self.params, self.buffers, X, y, w))}
             prediction = self.network.forward(self.params, X, self.buffers)
             output = self.network.output_activation
             if isinstance(output, Softmax):
@@ -251,13 +250,13 @@ class Model:
     @cached_property
     def _predictor(self) -> Callable[[tuple[Array, Array | None], Array], Array]:
         """``f((params, buffers), X) → Ŷ``, as the library runs it best."""
-        network = self.network  # not self: no cycle keeps the model alive
+        return step.predictor(self.network, backends.of(self.params), arrays.namespace(params=self.params))
 
-        def forward(xp: Namespace, state: tuple[Array, Array | None], X: Array) -> Array:
-            params, buffers = state
-            return network.forward_pass(params, X, Context(xp), buffers)[0]
-
-        return backends.of(self.params).forward(forward, arrays.namespace(params=self.params))
+    @cached_property
+    def _value(self) -> Callable[..., Array]:
+        """J, as the library runs it best."""
+        there = backends.of(self.params), arrays.namespace(params=self.params)
+        return step.value(self.network, self.loss, *there)
 
     def __getstate__(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}

@@ -75,16 +75,26 @@ class Torch(Backend):
         """On a CPU NumPy's, on the same memory."""
         here = numpy.BACKEND
         there, plain = here.forward(function, here.namespace()), functools.partial(function, xp)
+        seen: dict[str, tuple[Any, ...]] = {"tensors": (), "arrays": ()}  # the latest state
 
         def forward(state: tuple[Any, ...], X: Any) -> Any:
             import torch
 
             if X.device.type != "cpu":
                 return plain(state, X)
+            if not (len(state) == len(seen["tensors"]) and all(map(is_, state, seen["tensors"]))):
+                seen.update(tensors=state, arrays=tuple(map(_as_numpy, state)))
             with np.errstate(over="ignore", invalid="ignore"):
-                return torch.from_numpy(there(tuple(map(_as_numpy, state)), X.numpy()))
+                return torch.from_numpy(there(seen["arrays"], X.numpy()))
 
         return forward
+
+    def total(self, array: Array, xp: Namespace) -> float:
+        """On a CPU NumPy's: PyTorch would wake threads that then keep the processor from what follows."""
+        if arrays.device(array).type != "cpu":
+            return super().total(array, xp)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float(np.sum(self.to_host(array)))
 
     def steps(self) -> AbstractContextManager[Any]:
         """NumPy's: it takes those on a CPU."""

@@ -62,7 +62,7 @@ class Rows:
         """The function of the rows."""
         n = len(X)
         again, self._n = n == self._n, n
-        usual = again or n <= FEW or n >= CHUNK
+        usual = again or n <= FEW or n >= CHUNK or self._shared(state, n)
         if not usual or not self._apart(state, X) or not self._free.acquire(blocking=False):
             return self._function(self._xp, state, X)
         try:
@@ -70,9 +70,13 @@ class Rows:
         finally:
             self._free.release()
 
+    def _shared(self, state: tuple[Any, ...], n: int) -> bool:
+        """Whether several threads pay. They do for large products, which would keep those of BLAS awake otherwise."""
+        return 2 * n * sum(each.size for each in state if each is not None) >= ENOUGH
+
     def _run(self, state: tuple[Any, ...], X: NDArray[Any], again: bool) -> NDArray[Any]:
-        n, weights = len(X), sum(each.size for each in state if each is not None)
-        lanes = threads.count() if 2 * weights * n >= ENOUGH else 1
+        n = len(X)
+        lanes = threads.count() if self._shared(state, n) else 1
         if lanes == 1 and n <= CHUNK:
             return self._recorded(state, X)
         if self._like is None:

@@ -17,6 +17,11 @@ ENOUGH = 50e6
 """Floating-point operations of a step from which on sharing it out gains more than it costs."""
 
 
+FEW = 1.5e6, 30e6
+"""Floating-point operations of a step between which its products are done sooner by one thread than by several; BLAS
+keeps those of smaller ones on one thread by itself."""
+
+
 class Steps:
     """``function(xp, state, x, …)``, a step of training, recorded, and shared out among threads where x is large.
 
@@ -37,6 +42,9 @@ class Steps:
     def __call__(self, state: tuple[Any, ...], x: Any, *rest: Any) -> Any:
         """One step."""
         n = len(x)
+        if FEW[0] <= self._work * n < FEW[1]:
+            with threads.one:
+                return self._alone(state, x, *rest)
         if self._work * n < ENOUGH or self._shared is None or n < 32 * (count := threads.count()) or count < 2:
             return self._alone(state, x, *rest)
         self._shared.use(count)

@@ -144,7 +144,9 @@ def fit(
         loop = _Loop(
             network, loss, optimizer, train, check, epochs, batch_size, shuffle, tol, seed, drawn, compile, xp
         )
-        with Progress() if progress else contextlib.nullcontext() as shown:
+        # where there are callbacks epoch by epoch: they are to find the products' threads as their program has them
+        throughout = contextlib.nullcontext() if callbacks else backends.of(X).steps()
+        with throughout, Progress() if progress else contextlib.nullcontext() as shown:
             return loop.run(params, [*callbacks, *([shown] if shown else [])], labels)
 
 

@@ -103,12 +103,25 @@ def _value_gradient_buffers(network: Sequential, loss: Loss) -> Callable[..., tu
     return f
 
 
-def value(network: Sequential, loss: Loss) -> Callable[..., Array]:
+def predictor(
+    network: Sequential, backend: Backend, xp: Namespace
+) -> Callable[[tuple[Array, Array | None], Array], Array]:
+    """The function ``f((params, buffers), X) → Ŷ``, as the library runs it best."""
+
+    def forward(xp: Namespace, state: tuple[Array, Array | None], X: Array) -> Array:
+        params, buffers = state
+        return network.forward_pass(params, X, Context(xp), buffers)[0]
+
+    return backend.forward(forward, xp)
+
+
+def value(network: Sequential, loss: Loss, backend: Backend, xp: Namespace) -> Callable[..., Array]:
     """The function ``f(params, buffers, X, y, w)`` that gives J alone, of the network as it predicts."""
     network, loss = logits_form(network, loss)
+    predict = predictor(network, backend, xp)
 
     def f(params: Array, buffers: Array | None, X: Array, y: Array, w: Array | None = None) -> Array:
-        return loss(network.forward(params, X, buffers), y, w)
+        return loss(predict((params, buffers), X), y, w)
 
     return f
 
