@@ -80,9 +80,9 @@ def decaying(theta, g, m, rate):
     return theta, m
 
 
-def _falling(rate):
+def _falling(rate, factor=0.99):
     """Rules whose steps do not become smaller by themselves come to rest at the bottom of a parabola only so."""
-    return xpnn.Exponential(rate, 0.99, unit="step")
+    return xpnn.Exponential(rate, factor, unit="step")
 
 
 OPTIMIZERS = {
@@ -93,13 +93,13 @@ OPTIMIZERS = {
     "adam": xpnn.Adam(0.1),
     "adamw": xpnn.AdamW(0.1, weight_decay=1e-9),
     "nadam": xpnn.NAdam(0.1),
-    "rmsprop": xpnn.RMSprop(_falling(0.2)),
+    "rmsprop": xpnn.RMSprop(_falling(0.2), epsilon=1e-2),
     "rmsprop, momentum": xpnn.RMSprop(_falling(0.05), momentum=0.8),
     "rmsprop, centered": xpnn.RMSprop(_falling(0.2), rho=0.9, centered=True, epsilon=1e-2),
     "rmsprop, centered, momentum": xpnn.RMSprop(_falling(0.05), momentum=0.8, centered=True, epsilon=1e-2),
     "adagrad": xpnn.Adagrad(1.0),
     "adadelta": xpnn.Adadelta(1.0, epsilon=1e-2),
-    "lion": xpnn.Lion(_falling(0.2)),
+    "lion": xpnn.Lion(_falling(0.1, 0.993), beta_2=0.9),
     "moments and a rate that changes": Decaying(),
 }
 

@@ -8,7 +8,6 @@ import pytest
 
 import xpnn
 from xpnn import activations, losses
-from xpnn.layers import Context
 
 from .cases import ACTIVATIONS, LAYERS, LOSSES, targets_for
 from .test_layers import in_training

@@ -142,6 +142,11 @@ def host_vector(parts: list[HostArray]) -> HostArray:
     return np.concatenate([part.ravel() for part in parts])
 
 
+def host_filled(shape: tuple[int, ...], number: float) -> HostArray:
+    """A host array of one number, in float64."""
+    return np.full(shape, number, np.float64)
+
+
 def copy(array: Array, xp: Namespace) -> Array:
     """A copy that shares no memory with `array`, on the same device."""
     return cast(Array, xp.asarray(array, device=device(array), copy=True))

@@ -111,7 +111,9 @@ def adagrad(theta: Array, g: Array, s: Array, rate: float, epsilon: float) -> tu
     return theta, s
 
 
-def adadelta(theta: Array, g: Array, v: Array, u: Array, rate: float, share: float, epsilon: float) -> tuple[Array, ...]:
+def adadelta(
+    theta: Array, g: Array, v: Array, u: Array, rate: float, share: float, epsilon: float
+) -> tuple[Array, ...]:
     """Adadelta:  v ← ρ v + (1 - ρ) g²,  d = g √(u + ε) / √(v + ε),  u ← ρ u + (1 - ρ) d²,  θ ← θ - α d."""
     v += (g * g - v) * share
     d = g * ((u + epsilon) ** 0.5 / (v + epsilon) ** 0.5)
@@ -233,7 +235,7 @@ class SGD(Optimizer):
         return coupled(rule) if self.weight_decay else rule
 
     def init(self, params: Array, *, xp: Namespace) -> tuple[Array, ...]:
-        """m = 0 if there is momentum, else nothing."""
+        """M = 0 if there is momentum, else nothing."""
         return (xp.zeros_like(params),) if self.momentum else ()
 
     def constants(self, step: int, rate: float) -> tuple[float, ...]:
@@ -439,9 +441,7 @@ class RMSprop(Optimizer):
     @property
     def rule(self) -> Rule:
         """One of four; with weight decay if there is any."""
-        plain, ball = (
-            (rmsprop_centered, rmsprop_centered_momentum) if self.centered else (rmsprop, rmsprop_momentum)
-        )
+        plain, ball = (rmsprop_centered, rmsprop_centered_momentum) if self.centered else (rmsprop, rmsprop_momentum)
         rule: Rule = ball if self.momentum else plain
         return coupled(rule) if self.weight_decay else rule
 

@@ -1,7 +1,7 @@
 """Learning rates that change: α as a function of how far the training is, and of nothing that ran before.
 
-A schedule takes the place of a number: ``Adam(learning_rate=Cosine(0.01, over=1000))``. `t` counts steps or epochs from
-0, as `unit` says. Since α follows from the number of the step (`ReduceOnPlateau`: and from the history), a training
+A schedule takes the place of a number: ``Adam(learning_rate=Cosine(0.01, over=1000))``. `t` counts steps or epochs
+from 0, as `unit` says. Since α follows from the number of the step (`ReduceOnPlateau`: and from the history), a training
 that is taken up again needs no state of the schedule's.
 """
 
@@ -148,7 +148,7 @@ class MultiStep(Schedule):
     def __post_init__(self) -> None:
         super().__post_init__()
         given = tuple(self.milestones) if isinstance(self.milestones, tuple | list) else ()
-        rising = all(a < b for a, b in zip((0, *given), given, strict=False)) if all(map(whole, given)) else False
+        rising = all(a < b for a, b in zip((0, *map(whole, given)), map(whole, given), strict=False))
         self._check("milestones", "rising whole numbers >= 1, such as (30, 60)", bool(given) and rising)
         self._check("factor", "a number above 0 and at most 1", 0 < number(self.factor) <= 1)
         object.__setattr__(self, "milestones", given)

@@ -16,7 +16,6 @@ import numpy as np
 
 from xpnn.compiler.record import Call, Number, Recording, Value, _flat
 
-
 MUCH = 1 << 14
 """Elements from which on threads share what they could find done."""
 
@@ -80,7 +79,7 @@ def _phases(recording: Recording) -> Shares:
     shares.of_rows = {each for each in arrays if each.array.shape[:1] == (shares.n,)}
     # what has been learned enters: all else can be done before the threads start
     learned = {each for each in _flat(state) if isinstance(each, Value)}
-    changing = {call.result for call in recording.calls} | {each for each in _flat(recording.inputs)}
+    changing = {call.result for call in recording.calls} | set(_flat(recording.inputs))
     known: set[Value] = set()  # that depend on nothing: each has its rows from the start
     ahead: set[Value] = set()  # done with the rows, though nothing that has been learned enters
     across: set[Value] = set()  # transposed: their columns are the samples

@@ -6,8 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from xpnn.arrays import host_filled
 from xpnn.errors import InputError
 from xpnn.layers.base import Context, Layer, Parameters, registry
 from xpnn.layout import Shape
@@ -39,7 +38,7 @@ class _Normalization(Layer):
 
     def init(self, input_shape: Shape, rng: HostGenerator) -> dict[str, HostArray]:
         """γ = 1, β = 0."""
-        return {"gamma": np.ones(input_shape), "beta": np.zeros(input_shape)}
+        return {"gamma": host_filled(input_shape, 1.0), "beta": host_filled(input_shape, 0.0)}
 
 
 def _number(value: object) -> float:
@@ -130,7 +129,7 @@ class BatchNormalization(_Normalization):
 
     def init_buffers(self, input_shape: Shape) -> dict[str, HostArray]:
         """The running mean 0 and variance 1."""
-        return {"mean": np.zeros(input_shape), "variance": np.ones(input_shape)}
+        return {"mean": host_filled(input_shape, 0.0), "variance": host_filled(input_shape, 1.0)}
 
     def forward(self, params: Parameters, x: Array, ctx: Context) -> tuple[Array, Any]:
         """Y, (n, d), and what backward needs."""

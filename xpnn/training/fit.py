@@ -199,7 +199,7 @@ class _Loop:
             per_epoch=self.per_epoch,
             history=view,
         )
-        J = value(self.network, self.loss)
+        J = value(self.network, self.loss, backend, xp)
         state = first_state(self.network, self.optimizer, params, xp=xp)
         # what training has reached after the last finished epochs
         snapshots = deque([self._snapshot(0, state)])

@@ -184,7 +184,9 @@ class Step:
     def __call__(self, state: State, x: Array, y: Array, w: Array | None) -> tuple[State, Array]:
         """One step."""
         params, buffers, moments, number = state
-        vectors, loss = self._update((params, buffers, *moments), x, y, w, self._constants(number, self.rate(number)), number)
+        vectors, loss = self._update(
+            (params, buffers, *moments), x, y, w, self._constants(number, self.rate(number)), number
+        )
         return State(vectors[0], vectors[1], vectors[2:], number + 1), loss
 
     def whole(self, state: State) -> State:
