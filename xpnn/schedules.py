@@ -1,8 +1,8 @@
 """Learning rates that change: α as a function of how far the training is, and of nothing that ran before.
 
 A schedule takes the place of a number: ``Adam(learning_rate=Cosine(0.01, over=1000))``. `t` counts steps or epochs
-from 0, as `unit` says. Since α follows from the number of the step (`ReduceOnPlateau`: and from the history), a training
-that is taken up again needs no state of the schedule's.
+from 0, as `unit` says. Since α follows from the number of the step (`ReduceOnPlateau`: and from the history), a
+training that is taken up again needs no state of the schedule's.
 """
 
 from __future__ import annotations

@@ -98,6 +98,8 @@ def _phases(recording: Recording) -> Shares:
                 shares.first.append(call)
             continue
         after_sums = late & {each.owner for each in call.reads} | late & set(call.reads)
+        if call.in_place and shares.join is not None and result.owner in learned:
+            after_sums |= {result}  # what has been learned, written over once the gradient is there: weight decay
         if call.in_place and not (after_sums and shares.join is not None):
             _check_order(call, shares)
         if after_sums:
