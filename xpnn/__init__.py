@@ -36,6 +36,20 @@ from xpnn.initializers import (
 )
 from xpnn.layers import Dense, Layer
 from xpnn.losses import BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanSquaredError
+from xpnn.metrics import (
+    F1,
+    MAE,
+    MSE,
+    R2,
+    Accuracy,
+    BalancedAccuracy,
+    LogLoss,
+    Metric,
+    Precision,
+    Recall,
+    RocAuc,
+    TopK,
+)
 from xpnn.model import Model, load
 from xpnn.network import Sequential, mlp
 from xpnn.optimizers import SGD, Adam, Optimizer
@@ -48,12 +62,18 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ELU",
+    "F1",
+    "MAE",
+    "MSE",
+    "R2",
     "SGD",
+    "Accuracy",
     "Activation",
     "Adam",
     "Array",
     "ArrayError",
     "BackendError",
+    "BalancedAccuracy",
     "BinaryCrossentropy",
     "CategoricalCrossentropy",
     "Dense",
@@ -69,17 +89,23 @@ __all__ = [
     "LeakyReLU",
     "LecunNormal",
     "Linear",
+    "LogLoss",
     "Loss",
     "MeanSquaredError",
+    "Metric",
     "Model",
     "ModelFileError",
     "Optimizer",
+    "Precision",
     "ReLU",
+    "Recall",
+    "RocAuc",
     "Sequential",
     "Sigmoid",
     "Softmax",
     "Swish",
     "Tanh",
+    "TopK",
     "TrainingDiverged",
     "TrainingInterrupted",
     "XpnnError",
