@@ -139,6 +139,114 @@ INITIALIZERS = {
 }
 
 
+def _averaged(cls, function: str):
+    """Rows of a metric that is averaged over classes; scikit-learn's function takes y and the decisions d."""
+
+    def oracle(average):
+        return lambda sk, y, p, d, w: getattr(sk, function)(y, d, average=average, sample_weight=w, zero_division=0)
+
+    return {
+        average: (
+            cls(average),
+            {"binary": oracle("binary"), "multiclass": oracle(average), "multilabel": oracle(average)},
+        )
+        for average in ("macro", "micro", "weighted")
+    }
+
+
+def _each_label(function: str, sk, y, p, w):
+    """A function of scikit-learn's for one label as the mean over the columns."""
+    return np.mean([getattr(sk, function)(*c, labels=[0, 1], sample_weight=w) for c in zip(y.T, p.T, strict=True)])
+
+
+_errors = {  # of numbers, one label or several, all alike
+    function: dict.fromkeys(
+        ("regression", "binary", "multilabel"),
+        lambda sk, y, p, d, w, function=function: getattr(sk, function)(y, p, sample_weight=w),
+    )
+    for function in ("mean_squared_error", "mean_absolute_error")
+}
+
+# name: (the part, by task scikit-learn's value, from its module, y, the predictions, the decisions and the weights)
+METRICS = {
+    "accuracy": (
+        xpnn.Accuracy(),
+        {
+            "binary": lambda sk, y, p, d, w: sk.accuracy_score(y, d, sample_weight=w),
+            "multiclass": lambda sk, y, p, d, w: sk.accuracy_score(y, d, sample_weight=w),
+            "multilabel": lambda sk, y, p, d, w: 1 - sk.hamming_loss(y, d, sample_weight=w),
+        },
+    ),
+    "balanced_accuracy": (
+        xpnn.BalancedAccuracy(),
+        dict.fromkeys(
+            ("binary", "multiclass"), lambda sk, y, p, d, w: sk.balanced_accuracy_score(y, d, sample_weight=w)
+        ),
+    ),
+    **{f"precision, {average}": row for average, row in _averaged(xpnn.Precision, "precision_score").items()},
+    **{f"recall, {average}": row for average, row in _averaged(xpnn.Recall, "recall_score").items()},
+    **{f"f1, {average}": row for average, row in _averaged(xpnn.F1, "f1_score").items()},
+    "roc_auc": (
+        xpnn.RocAuc(),
+        {
+            "binary": lambda sk, y, p, d, w: sk.roc_auc_score(y, p, sample_weight=w),
+            "multiclass": lambda sk, y, p, d, w: sk.roc_auc_score(
+                y, p, sample_weight=w, multi_class="ovr", labels=np.arange(p.shape[1])
+            ),
+            "multilabel": lambda sk, y, p, d, w: sk.roc_auc_score(y, p, sample_weight=w),
+        },
+    ),
+    "log_loss": (
+        xpnn.LogLoss(),
+        {
+            "binary": lambda sk, y, p, d, w: sk.log_loss(y, p, sample_weight=w, labels=[0, 1]),
+            "multiclass": lambda sk, y, p, d, w: sk.log_loss(y, p, sample_weight=w, labels=np.arange(p.shape[1])),
+            "multilabel": lambda sk, y, p, d, w: _each_label("log_loss", sk, y, p, w),
+        },
+    ),
+    "mse": (xpnn.MSE(), _errors["mean_squared_error"]),
+    "mae": (xpnn.MAE(), _errors["mean_absolute_error"]),
+    "r2": (xpnn.R2(), {"regression": lambda sk, y, p, d, w: sk.r2_score(y, p, sample_weight=w)}),
+    **{
+        f"top_k, {k}": (
+            xpnn.TopK(k),
+            {
+                "multiclass": lambda sk, y, p, d, w, k=k: sk.top_k_accuracy_score(
+                    y, p, k=k, sample_weight=w, labels=np.arange(p.shape[1])
+                )
+            },
+        )
+        for k in (1, 2, 5)
+    },
+}
+
+
+def scored(task: str, how: str, n: int, rng):
+    """Predictions (n, k) of a task and targets, labels (n,) or (n, k), as host arrays.
+
+    `how` is ``"plain"``, ``"ties"`` (many equal predictions, probabilities of 0 and 1 among them) or ``"absent"``
+    (classes, labels or variance missing from the targets, the decisions or both).
+    """
+    k = {"regression": 3, "binary": 1, "multilabel": 4, "multiclass": 5}[task]
+    p = rng.normal(size=(n, k)) if task == "regression" else rng.uniform(size=(n, k))
+    if task == "multiclass":
+        p = rng.dirichlet(np.ones(k), n)
+        if how == "ties":
+            p = rng.multinomial(6, np.full(k, 1 / k), n) / 6
+        if how == "absent":  # 2 never decided on, 3 not true, 4 neither
+            p[:, [2, 4]] /= 10
+            p[:, [2, 4]] = np.minimum(p[:, [2, 4]], p[:, :2].max(axis=1, keepdims=True) / 2)
+            p /= p.sum(axis=1, keepdims=True)
+        return p, rng.integers(0, 3 if how == "absent" else k, n)
+    if how == "ties":
+        p = np.round(p * 4) / 4
+    y = p + rng.normal(size=(n, k)) if task == "regression" else (p + rng.normal(size=(n, k)) > 0.5).astype(float)
+    if how == "absent":
+        y[:, 0] = 1.0
+        p[:, -1] = np.minimum(p[:, -1], 0.4)
+    return p, y
+
+
 def targets_for(kind: str, n: int, k: int, rng):
     """Predictions (n, k) and targets (n, k) of a kind in `LOSSES`, as host arrays, away from every kink."""
     numbers = rng.normal(size=(n, k))

@@ -7,10 +7,10 @@ import pickle
 import pytest
 
 import xpnn
-from xpnn import activations, initializers, layers, losses, optimizers, registry, schedules
+from xpnn import activations, initializers, layers, losses, metrics, optimizers, registry, schedules
 
 from . import cases
-from .cases import ACTIVATIONS, INITIALIZERS, LAYERS, LOSSES, OPTIMIZERS, SCHEDULES
+from .cases import ACTIVATIONS, INITIALIZERS, LAYERS, LOSSES, METRICS, OPTIMIZERS, SCHEDULES
 
 PARTS = [
     *ACTIVATIONS.values(),
@@ -19,8 +19,17 @@ PARTS = [
     *OPTIMIZERS.values(),
     *(row[0] for row in INITIALIZERS.values()),
     *(row[0] for row in SCHEDULES.values()),
+    *(row[0] for row in METRICS.values()),
 ]
-BASES = (xpnn.Activation, xpnn.Loss, xpnn.Layer, xpnn.Optimizer, xpnn.Initializer, xpnn.Schedule)
+BASES = (
+    xpnn.Activation,
+    xpnn.Loss,
+    xpnn.Layer,
+    xpnn.Optimizer,
+    xpnn.Initializer,
+    xpnn.Schedule,
+    xpnn.Metric,
+)
 PUBLIC = [getattr(xpnn, name) for name in xpnn.__all__]
 
 
@@ -33,6 +42,7 @@ PUBLIC = [getattr(xpnn, name) for name in xpnn.__all__]
         (optimizers.NAMES, OPTIMIZERS.values()),
         (initializers.NAMES, [row[0] for row in INITIALIZERS.values()]),
         (schedules.NAMES, [row[0] for row in SCHEDULES.values()]),
+        (metrics.NAMES, [row[0] for row in METRICS.values()]),
     ],
 )
 def test_every_registered_part_has_its_row(names, rows):
@@ -40,7 +50,8 @@ def test_every_registered_part_has_its_row(names, rows):
 
 
 def test_every_public_part_is_registered_by_a_name():
-    registered = {cls for r in (activations, losses, optimizers, initializers, schedules) for cls in r.NAMES.values()}
+    every = (activations, losses, optimizers, initializers, schedules, metrics)
+    registered = {cls for r in every for cls in r.NAMES.values()}
     registered |= set(layers.registry.classes.values())
     public = {c for c in PUBLIC if inspect.isclass(c) and issubclass(c, BASES)} - set(BASES)
     assert public == registered
@@ -92,6 +103,10 @@ def test_the_base_classes_leave_the_formulas_to_their_subclasses():
         xpnn.Loss().terms(None, None, xp=None)
     with pytest.raises(NotImplementedError):
         xpnn.Initializer().sample((1, 1), None)
+    with pytest.raises(NotImplementedError):
+        xpnn.Metric().value(None, None, None, xp=None)
+    with pytest.raises(NotImplementedError):
+        metrics.decisions.Averaged().score(None, None, None, xp=None)
     with pytest.raises(NotImplementedError):
         xpnn.Optimizer().init(None, xp=None)
     with pytest.raises(NotImplementedError):

@@ -13,3 +13,4 @@ last: float = model.history["loss"][-1]
 params = network.init(0, like=X)
 loss, gradient = xpnn.value_and_grad(network, xpnn.BinaryCrossentropy(reduction="sum"))(params, X, y)
 weights: xpnn.Array = network.unflatten(gradient)[0]["W"]
+scores: dict[str, float] = model.evaluate(X, y, metrics=["f1", xpnn.RocAuc()])

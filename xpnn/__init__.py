@@ -36,6 +36,20 @@ from xpnn.initializers import (
 )
 from xpnn.layers import BatchNormalization, Dense, Dropout, Layer, LayerNormalization
 from xpnn.losses import BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanSquaredError
+from xpnn.metrics import (
+    F1,
+    MAE,
+    MSE,
+    R2,
+    Accuracy,
+    BalancedAccuracy,
+    LogLoss,
+    Metric,
+    Precision,
+    Recall,
+    RocAuc,
+    TopK,
+)
 from xpnn.model import Model, load
 from xpnn.network import Sequential, mlp
 from xpnn.optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, Lion, NAdam, Optimizer, RMSprop
@@ -61,7 +75,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ELU",
+    "F1",
+    "MAE",
+    "MSE",
+    "R2",
     "SGD",
+    "Accuracy",
     "Activation",
     "Adadelta",
     "Adagrad",
@@ -70,6 +89,7 @@ __all__ = [
     "Array",
     "ArrayError",
     "BackendError",
+    "BalancedAccuracy",
     "BatchNormalization",
     "BinaryCrossentropy",
     "CategoricalCrossentropy",
@@ -94,17 +114,22 @@ __all__ = [
     "LecunNormal",
     "Linear",
     "Lion",
+    "LogLoss",
     "Loss",
     "MeanSquaredError",
+    "Metric",
     "Model",
     "ModelFileError",
     "MultiStep",
     "NAdam",
     "OneCycle",
     "Optimizer",
+    "Precision",
     "RMSprop",
     "ReLU",
+    "Recall",
     "ReduceOnPlateau",
+    "RocAuc",
     "Schedule",
     "Sequential",
     "Sigmoid",
@@ -112,6 +137,7 @@ __all__ = [
     "StepDecay",
     "Swish",
     "Tanh",
+    "TopK",
     "TrainingDiverged",
     "TrainingInterrupted",
     "Warmup",

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
 
-from xpnn import arrays, backends, checks, losses, metrics, registry
+from xpnn import arrays, backends, checks, losses, registry
+from xpnn import metrics as scoring
 from xpnn.activations import Softmax
 from xpnn.errors import InputError, ModelFileError
 from xpnn.files import tensors
 from xpnn.losses import Loss
+from xpnn.metrics import Metric
 from xpnn.network import Sequential, check_network
 from xpnn.training import step
 from xpnn.typing import Array, HostArray, Namespace
@@ -134,7 +136,14 @@ class Model:
         names = np.asarray(self.labels, dtype=object if mixed else None)
         return names[backends.of(X).to_host(indices)]
 
-    def evaluate(self, X: Array, y: Array, sample_weight: Array | None = None) -> dict[str, float]:
+    def evaluate(
+        self,
+        X: Array,
+        y: Array,
+        sample_weight: Array | None = None,
+        *,
+        metrics: Iterable[str | Metric] = (),
+    ) -> dict[str, float]:
         """How well the model does on data.
 
         Parameters
@@ -143,33 +152,35 @@ class Model:
         y : array
             Targets as `fit` takes them.
         sample_weight : array, shape (n,), optional
-            Weights of the loss; the other figures are unweighted.
+            Weights of the loss and of the `metrics` asked for; the figures given anyway are unweighted.
+        metrics : list of str or Metric, optional
+            What to work out besides, such as ``["f1", xpnn.TopK(3)]``.
 
         Returns
         -------
         dict of str to float
             ``"loss"``; after a softmax or sigmoid output ``"accuracy"``, otherwise ``"r2"`` and
-            ``"mean_absolute_error"``.
+            ``"mean_absolute_error"``; then the metrics asked for, each under the name it was asked for by, an object
+            under its ``name``. One that has the name of a figure given anyway takes its place.
 
         Raises
         ------
         InputError, ArrayError
-            As `fit`.
+            As `fit`; also if a metric is unknown or does not fit the network's output.
         """
         xp = arrays.one_place(X=X, y=y, sample_weight=sample_weight, model=self.params)
-        with backends.of(X).on(X):
+        output, k = self.network.output_activation, self.network.shapes[-1][0]
+        asked, here = scoring.asked(metrics, output, k), backends.of(X)
+        with here.on(X):
             X, y, w = checks.data(self.network, self.loss, X, y, sample_weight, dtype=self.params.dtype)
-            scores = {"loss": float(self._value(self.params, self.buffers, X, y, w))}
-            prediction = self.network.forward(self.params, X, self.buffers)
-            output = self.network.output_activation
-            if isinstance(output, Softmax):
-                scores["accuracy"] = float(metrics.categorical_accuracy(prediction, y, xp=xp))
-            elif output.bounds == (0.0, 1.0):
-                scores["accuracy"] = float(metrics.binary_accuracy(prediction, y, xp=xp))
-            else:
-                scores["r2"] = float(metrics.r2(prediction, y, xp=xp))
-                scores["mean_absolute_error"] = float(metrics.mean_absolute_error(prediction, y, xp=xp))
-        return scores
+            figures = {"loss": self._value(self.params, self.buffers, X, y, w)}
+            prediction = self._predictor((self.params, self.buffers), X)
+            y = scoring.targets(y, prediction, output, xp=xp)
+            usual = scoring.usual(scoring.task(output, k))
+            figures |= {name: metric(prediction, y, xp=xp) for name, metric in usual.items()}
+            figures |= {name: metric(prediction, y, w, xp=xp) for name, metric in asked.items()}
+            numbers = here.numbers(list(figures.values()), xp)
+        return dict(zip(figures, numbers.tolist(), strict=True))
 
     def to(
         self,

@@ -1,6 +1,6 @@
 """Names for parts, and parts as JSON.
 
-A part (activation, loss, layer, optimizer, initializer) is a frozen dataclass of hyperparameters. Users may
+A part (activation, loss, metric, layer, optimizer, initializer) is a frozen dataclass of hyperparameters. Users may
 name it (``"relu"``) or make it (``LeakyReLU(0.1)``); model files hold it as a JSON object.
 """
 

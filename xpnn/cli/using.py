@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xpnn import metrics, tables, text
-from xpnn.arrays import namespace
+from xpnn import tables, text
 from xpnn.errors import InputError, ModelFileError
 from xpnn.files import atomic
 from xpnn.losses import CategoricalCrossentropy, Loss
+from xpnn.metrics import R2
 from xpnn.model import Model, load
 from xpnn.tables import Schema
 
@@ -107,12 +107,11 @@ def score(model: Model, schema: Schema, x: NDArray[np.float32], y: NDArray[Any])
     if schema.task != "regression":
         return [("accuracy", f"{scores['accuracy']:.2%}"), ("loss", f"{scores['loss']:.4g}")]
     truth, guess = schema.in_units(y), schema.in_units(_output(model, x))
-    xp = namespace(guess=guess)
     rows = []
     for j, name in enumerate(schema.targets):
         error = guess[:, j : j + 1] - truth[:, j : j + 1]
         figures = [
-            ("R²", f"{float(metrics.r2(guess[:, j : j + 1], truth[:, j : j + 1], xp=xp)):.4f}"),
+            ("R²", f"{float(R2()(guess[:, j : j + 1], truth[:, j : j + 1])):.4f}"),
             ("root mean squared error", f"{float(np.sqrt(np.mean(error**2))):.6g}"),
             ("mean absolute error", f"{float(np.mean(np.abs(error))):.6g}"),
         ]

@@ -1,0 +1,179 @@
+"""What every metric is: a description, called with predictions and targets; and which tasks it is for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import ClassVar, cast
+
+from xpnn import arrays
+from xpnn.activations import Activation, Softmax
+from xpnn.errors import InputError
+from xpnn.losses import one_hot
+from xpnn.registry import Registry
+from xpnn.typing import Array, Namespace
+
+TASKS = ("regression", "binary", "multilabel", "multiclass")
+CLASSES = TASKS[1:]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Base of the metrics; a subclass writes `value`.
+
+    Attributes
+    ----------
+    larger_is_better : bool
+        Whether a larger value is a better one.
+    tasks : tuple of str
+        What it is for, out of ``"regression"``, ``"binary"``, ``"multilabel"`` and ``"multiclass"``.
+    """
+
+    larger_is_better: ClassVar[bool] = True
+    tasks: ClassVar[tuple[str, ...]] = TASKS
+
+    def value(self, prediction: Array, y: Array, w: Array, *, xp: Namespace) -> Array:
+        """The metric, of shape (), from Ŷ (n, k), y as (n, k) in Ŷ's dtype or labels (n,), and weights w (n,)."""
+        raise NotImplementedError
+
+    def __call__(
+        self, prediction: Array, y: Array, sample_weight: Array | None = None, *, xp: Namespace | None = None
+    ) -> Array:
+        """The metric of predictions.
+
+        Parameters
+        ----------
+        prediction : array, shape (n, k)
+            The network's output Ŷ.
+        y : array, shape (n, k), or integer labels, shape (n,)
+            The targets Y. Their values are not looked at: a label outside the classes counts as none.
+        sample_weight : array, shape (n,), optional
+            The weight of each sample, ≥ 0.
+        xp : namespace, optional
+            The arrays' namespace, if the caller has looked it up already.
+
+        Returns
+        -------
+        array, shape ()
+            In the dtype of the predictions.
+
+        Raises
+        ------
+        InputError
+            If the shapes do not fit, or are those of a task that the metric is not for.
+        """
+        if xp is None:
+            xp = arrays.namespace(prediction=prediction, y=y, sample_weight=sample_weight)
+        if prediction.ndim != 2 or not xp.isdtype(prediction.dtype, "real floating"):
+            raise InputError(
+                f"prediction must hold floating-point numbers and have shape (n, k), one column per output; got "
+                f"{prediction.dtype} with shape {tuple(prediction.shape)}."
+            )
+        y = self._targets(y, prediction, xp)
+        if sample_weight is None:
+            w = xp.ones(prediction.shape[0], dtype=prediction.dtype, device=arrays.device(prediction))
+        elif sample_weight.shape != prediction.shape[:1]:
+            raise InputError(
+                f"sample_weight must have shape ({prediction.shape[0]},), got {tuple(sample_weight.shape)}."
+            )
+        else:
+            w = xp.astype(sample_weight, prediction.dtype)
+        return self.value(prediction, y, w, xp=xp)
+
+    @property
+    def name(self) -> str:
+        """What to call it in a table: its name, and those hyperparameters that are not as usual."""
+        changed = [(f.name, getattr(self, f.name)) for f in fields(self) if getattr(self, f.name) != f.default]
+        return _registry.name_of(self) + (f"({', '.join(f'{n}={v!r}' for n, v in changed)})" if changed else "")
+
+    def _targets(self, y: Array, prediction: Array, xp: Namespace) -> Array:
+        """Labels (n,), or y as (n, k) in the dtype of the predictions."""
+        n, k = prediction.shape
+        labels = k > 1 and tuple(y.shape) == (n,) and xp.isdtype(y.dtype, "integral")
+        columns = tuple(y.shape) == (n, k) or (k == 1 and tuple(y.shape) == (n,))
+        takes_labels = k > 1 and "multiclass" in self.tasks
+        takes_columns = "regression" in self.tasks or ("binary" if k == 1 else "multilabel") in self.tasks
+        if labels and takes_labels:
+            return y
+        if columns and takes_columns:
+            return cast(Array, xp.astype(xp.reshape(y, (n, k)), prediction.dtype))
+        wanted = [f"have shape ({n}, {k})" + (f" or ({n},)" if k == 1 else "")] if takes_columns else []
+        wanted += [f"be integer labels with shape ({n},)"] if takes_labels else []
+        if not wanted:
+            raise InputError(f"{self!r} is for {', '.join(self.tasks)}, not for predictions of {k} column(s).")
+        hint = ": xp.argmax(y, axis=1) makes labels of one-hot rows." if columns else "."
+        raise InputError(f"{self!r}: y must {' or '.join(wanted)}, got {y.dtype} with shape {tuple(y.shape)}{hint}")
+
+
+_registry = Registry("metric", Metric)
+get = _registry.get
+register = _registry.register
+NAMES = _registry.classes
+
+
+def task(activation: Activation, k: int) -> str:
+    """What a network with k outputs of an activation predicts: one of `TASKS`."""
+    if isinstance(activation, Softmax):
+        return "multiclass"
+    if activation.bounds == (0.0, 1.0):
+        return "binary" if k == 1 else "multilabel"
+    return "regression"
+
+
+def check_task(metric: Metric, activation: Activation, k: int) -> None:
+    """Raise `InputError` if a metric does not fit what k outputs of an activation predict."""
+    here = task(activation, k)
+    if here not in metric.tasks:
+        fitting = [name for name, cls in NAMES.items() if here in cls.tasks]
+        raise InputError(
+            f"the metric {metric.name!r} is for {', '.join(metric.tasks)}, but {k} output{'s' * (k > 1)} of "
+            f"{activation!r} mean {here}: choose among {', '.join(fitting)}."
+        )
+
+
+def asked(metrics: Iterable[str | Metric], activation: Activation, k: int) -> dict[str, Metric]:
+    """The metrics that were asked for, each under the name it was asked for by.
+
+    Raises
+    ------
+    InputError
+        If one is unknown or does not fit what k outputs of the activation predict.
+    """
+    if isinstance(metrics, str | Metric):
+        raise InputError(f"metrics must be a list of names or Metric objects, got {metrics!r}: write [{metrics!r}].")
+    found = {}
+    for spec in metrics:
+        metric = get(spec)
+        check_task(metric, activation, k)
+        found[spec if isinstance(spec, str) else metric.name] = metric
+    return found
+
+
+def targets(y: Array, prediction: Array, activation: Activation, *, xp: Namespace) -> Array:
+    """Targets that `fit` takes as metrics take them: one-hot rows as labels where the classes exclude each other.
+
+    Parameters
+    ----------
+    y : array, shape (n, k), or integer labels, shape (n,)
+        Rows that are not quite one-hot count as their largest entry.
+    prediction : array, shape (n, k)
+    activation : Activation
+        That of the output layer.
+    """
+    k = prediction.shape[1]
+    if task(activation, k) == "multiclass":
+        return y if y.ndim == 1 else cast(Array, xp.argmax(y, axis=1))
+    return y if y.ndim == 2 else one_hot(y, k, like=prediction, xp=xp)
+
+
+def ratio(a: Array, b: Array, xp: Namespace, *, otherwise: float = 0.0) -> Array:
+    """``a / b``, b ≥ 0; another number where b = 0."""
+    some = b > 0
+    return cast(Array, xp.where(some, a / xp.where(some, b, 1.0), otherwise))
+
+
+def mean(terms: Array, w: Array, xp: Namespace) -> Array:
+    """Σ w terms / Σ w over the samples, terms of shape (n,) or (n, k); NaN if no sample weighs anything."""
+    weighted = terms * (w if terms.ndim == 1 else w[:, None])
+    return ratio(xp.sum(weighted, axis=0), xp.sum(w), xp, otherwise=math.nan)
