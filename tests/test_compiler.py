@@ -367,6 +367,7 @@ def shared(monkeypatch):
 
     def use(count):
         monkeypatch.setattr(stepping, "ENOUGH", 1)
+        monkeypatch.setattr(stepping, "FEW", (0, 0))
         monkeypatch.setattr(blas.threads, "count", lambda: count)
         calls = []
         on_threads = lanes.on_threads
@@ -692,6 +693,75 @@ def test_many_rows_are_predicted_as_few_are(enough, rng, monkeypatch):
     for n in (61, 61, 3, 3, 8, 9, 9, 17, 61, 1, 2):
         np.testing.assert_allclose(model.predict(X[:n]), expected[:n], rtol=1e-12)
     assert bool(model._predictor._lanes) == (enough == 1 and blas.threads.count() > 1)
+
+
+def test_one_row_of_a_large_network_is_predicted_again_and_again(rng, monkeypatch):
+    monkeypatch.setattr(rows, "ENOUGH", 1)
+    model = xpnn.Model(xpnn.mlp([5, 6, 3]), xpnn.mlp([5, 6, 3]).init(0), "mse")
+    X = rng.normal(size=(40, 5))
+    for n in (1, 1, 1, 2, 2, 17, 17, 33, 33):
+        expected = model.network.forward(model.params, X[:n])
+        np.testing.assert_allclose(model.predict(X[:n]), expected, rtol=1e-12)
+
+
+@dataclass(frozen=True)
+class AgainstTheFirst(WithoutParameters):
+    """y = x less the batch's first row."""
+
+    def forward(self, params, x, ctx):
+        return x - x[0:1, :], None
+
+
+@dataclass(frozen=True)
+class Similar(WithoutParameters):
+    """y = x xᵀ: how alike the rows are."""
+
+    def forward(self, params, x, ctx):
+        return x @ ctx.xp.matrix_transpose(x), None
+
+    def output_shape(self, input_shape):
+        return input_shape  # of a batch of so many rows alone
+
+
+@pytest.mark.parametrize("layer", [AgainstTheFirst(), Similar()], ids=repr)
+def test_rows_that_meet_are_found_to_from_one_row_too(layer, rng, monkeypatch):
+    monkeypatch.setattr(rows, "CHUNK", 4)
+    network = xpnn.Sequential(xpnn.Dense(4, "tanh"), layer, input_shape=(5,))
+    model = xpnn.Model(network, network.init(0), "mse")
+    X = rng.normal(size=(11, 5))
+    for n in (1, 11, 11):
+        np.testing.assert_allclose(model.predict(X[:n]), network.forward(model.params, X[:n]), rtol=1e-12)
+
+
+@dataclass(frozen=True)
+class Mixed(WithoutParameters):
+    """y = x tanh(3 W), W its parameter; backward as if the tanh were not there."""
+
+    def parameter_shapes(self, input_shape):
+        return {"W": (input_shape[0], input_shape[0])}
+
+    def init(self, input_shape, rng):
+        return {"W": rng.normal(size=self.parameter_shapes(input_shape)["W"]) / 10}
+
+    def forward(self, params, x, ctx):
+        mixed = ctx.xp.tanh(params["W"] * 3.0)
+        return x @ mixed, (x, mixed)
+
+    def backward(self, params, cache, dy, ctx, *, input_gradient=True):
+        x, _ = cache
+        return dy @ ctx.xp.matrix_transpose(params["W"]), {"W": ctx.xp.matrix_transpose(x) @ dy}
+
+
+def test_no_lane_writes_where_another_may_still_read(rng, shared):
+    """What is made of the parameters is as large as what is made of the rows: 64 by 64."""
+    calls = shared(2)
+    network = xpnn.Sequential(xpnn.Dense(64, "relu"), Mixed(), xpnn.Dense(64, "relu"), Mixed(), input_shape=(64,))
+    batches = [(rng.normal(size=(64, 64)), rng.normal(size=(64, 64)), None)] * 3
+    for _ in range(5):
+        ours = steps(network, xpnn.MeanSquaredError(), xpnn.SGD(0.1), batches)
+        plain = steps(network, xpnn.MeanSquaredError(), xpnn.SGD(0.1), batches, compile=False)
+        assert_same_training(ours, plain, "float64")
+    assert calls
 
 
 # other libraries' ways

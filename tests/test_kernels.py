@@ -153,6 +153,7 @@ def test_a_chain_takes_no_call_that_reads_other_rows_or_other_kinds():
     assert chain_of(lambda xp, state: state[0] + state[1], p, np.ones((4, 4), np.float32)) == [False]
     assert chain_of(lambda xp, state: xp.sum(state[0], axis=1, keepdims=True), np.ones((4, 40))) == [False]
     assert chain_of(lambda xp, state: state[0] >> 32, np.ones((4, 4), np.int32)) == [False]
+    assert chain_of(lambda xp, state: state[0] < 2**31, np.ones((4, 4), np.int32)) == [False]
     assert chain_of(lambda xp, state: state[0].T * 2.0, p) == [False]
 
 
@@ -176,6 +177,117 @@ def test_without_llvm_there_is_no_machine_code(monkeypatch, rng):
     lanes.on_threads([lambda i=i: done.append(i) for i in range(3)])
     lanes.on_threads([lambda i=i: done.append(i) for i in range(3)])
     assert sorted(done) == [0, 0, 1, 1, 2, 2]
+
+
+def joined_and_read(xp, state, x):
+    u = x @ state[0]
+    z = xp.concat([u * 0.2, u * 0.3])
+    return xp.tanh(z[0 : u.shape[0], :] + 1.0)
+
+
+def other_rows_of_what_is_viewed(xp, state, x):
+    z = x @ state[0]
+    a = z - z[0:1, :]
+    t = xp.tanh(a * 0.5)
+    return xp.tanh(a * t)
+
+
+@pytest.mark.parametrize("width", [3, 300])
+@pytest.mark.parametrize("function", [joined_and_read, other_rows_of_what_is_viewed], ids=lambda f: f.__name__)
+def test_no_kernel_reads_memory_before_or_after_its_time(function, width, rng):
+    compiled, W = Compiled(function, xp), rng.normal(size=(5, width))
+    for _ in range(3):  # new numbers each time: old ones would not be seen otherwise
+        x = rng.normal(size=(8, 5))
+        np.testing.assert_allclose(compiled((W,), x), function(xp, (W,), x), rtol=1e-12)
+
+
+def test_the_sum_of_a_row_of_one_is_kept_where_it_is_needed_later():
+    def function(xp, state, x):
+        (p,) = state
+        r = xp.max(p, axis=1, keepdims=True)
+        t = xp.tanh(x * r)
+        return xp.tanh(t * r)
+
+    compiled, x = Compiled(function, xp), np.ones((6, 1))
+    for number in (3.0, -2.0):
+        p = np.full((1, 1), number)
+        np.testing.assert_allclose(compiled((p,), x), function(xp, (p,), x), rtol=1e-12)
+
+
+def test_empty_arrays_are_no_fault():
+    def function(xp, state, x):
+        (p,) = state
+        p *= 2.0
+        return xp.sum(p, axis=1, keepdims=True) + 1.0, p, x
+
+    assert_same(Compiled(function, xp)((np.ones((3, 0)),), np.ones(1)), function(xp, (np.ones((3, 0)),), np.ones(1)))
+
+
+def add(xp, state, x):
+    (p,) = state
+    q = p * 2.0 + 1.0
+    p += q * x
+    return p, xp.sum(q)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: p.astype(np.float32),
+        lambda p: p[:5].copy(),
+        lambda p: np.repeat(p, 2)[::2],
+        lambda p: p.astype(">f8"),
+    ],
+    ids=["another dtype", "another length", "strided", "another byte order"],
+)
+def test_a_state_of_another_kind_is_taken_as_it_is(make, rng):
+    compiled, p, x = Compiled(add, xp), rng.normal(size=8), np.ones(1)
+    for state in (p, make(p), p, make(p)):
+        ours, expected = compiled((state.copy("K"),), x), add(xp, (state.copy("K"),), x)
+        np.testing.assert_allclose(ours[0], expected[0], rtol=1e-6)
+        assert ours[1] == pytest.approx(expected[1], rel=1e-6)
+
+
+def test_a_state_that_is_read_only_is_not_written_to(rng):
+    compiled, p = Compiled(add, xp), rng.normal(size=8)
+    compiled((p.copy(),), np.ones(1))
+    kept = p.copy()
+    p.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        compiled((p,), np.ones(1))
+    np.testing.assert_array_equal(p, kept)
+
+
+def test_what_llvm_does_not_take_numpy_does(monkeypatch, rng):
+    def refuse(text, *arguments):
+        raise llvm.CannotCompile("no")
+
+    monkeypatch.setattr(kernels, "compiled", refuse)
+    state, x = arguments(rng, "float64", (6, 3))
+    compiled = Compiled(along_rows, xp)
+    ours = compiled(tuple(each.copy() for each in state), x, 3)
+    assert_same(ours, along_rows(xp, tuple(each.copy() for each in state), x, 3))
+    (program,) = compiled.programs.values()
+    assert "kernel" not in program.source
+
+
+@needs_llvm
+def test_text_that_is_wrong_is_refused_and_brings_nothing_down(monkeypatch):
+    with pytest.raises(llvm.CannotCompile):
+        llvm.compiled("define void @kernel() {")
+    with pytest.raises(llvm.CannotCompile, match="dominate"):
+        llvm.compiled(
+            "define i64 @kernel(i1 %c) {\nbr i1 %c, label %a, label %b\na:\n%x = add i64 1, 1\nbr label %b\n"
+            "b:\nret i64 %x\n}\n"
+        )
+    monkeypatch.setattr(spin.llvm, "compiled", lambda *_: (_ for _ in ()).throw(llvm.CannotCompile))
+    assert spin.meet.__wrapped__() is None
+
+
+@needs_llvm
+def test_an_llvm_that_is_too_old_is_not_used(monkeypatch):
+    monkeypatch.setattr(llvm, "OLDEST", 10**6)
+    assert not llvm.available.__wrapped__()
 
 
 # products

@@ -36,6 +36,14 @@ def test_predict_is_the_forward_pass(lib, dtype):
     np.testing.assert_allclose(lib.host(y_hat).sum(axis=1), 1.0, rtol=1e-6)
 
 
+def test_torch_parameters_that_autograd_follows_predict(rng):
+    torch = pytest.importorskip("torch")
+    network, X = xpnn.mlp([3, 4, 2]), torch.asarray(rng.normal(size=(5, 3)))
+    model = xpnn.Model(network, torch.nn.Parameter(network.init(0, like=X)), "mse")
+    for _ in range(2):
+        torch.testing.assert_close(model.predict(X), network.forward(model.params.detach(), X))
+
+
 def test_predict_takes_other_dtypes_and_answers_in_the_model_s(lib):
     model, _ = trained(lib, "float32")
     lib.check(model.predict(lib([[1.0, 2.0]], "float64")), "float32")

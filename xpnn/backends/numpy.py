@@ -74,7 +74,10 @@ class Gather:
 
 
 def _take(array: NDArray[Any], rows: NDArray[Any], out: NDArray[Any]) -> None:
-    np.take(array, rows, axis=0, out=out, mode="clip")  # the other modes would copy; no row is out of bounds
+    if array.flags.c_contiguous:
+        np.take(array, rows, axis=0, out=out, mode="clip")  # the other modes would copy; no row is out of bounds
+    else:  # of which take would copy the whole first
+        out[...] = array[rows]
 
 
 MUCH = 1 << 20

@@ -80,12 +80,12 @@ class Torch(Backend):
         def forward(state: tuple[Any, ...], X: Any) -> Any:
             import torch
 
-            if X.device.type != "cpu":
+            if X.device.type != "cpu" or X.dtype not in (torch.float32, torch.float64):
                 return plain(state, X)
             if not (len(state) == len(seen["tensors"]) and all(map(is_, state, seen["tensors"]))):
                 seen.update(tensors=state, arrays=tuple(map(_as_numpy, state)))
             with np.errstate(over="ignore", invalid="ignore"):
-                return torch.from_numpy(there(seen["arrays"], X.numpy()))
+                return torch.from_numpy(there(seen["arrays"], _as_numpy(X)))
 
         return forward
 
@@ -135,7 +135,7 @@ class _SharedMemory:
 
 
 def _as_numpy(tensor: Any) -> Any:
-    return None if tensor is None else tensor.numpy()
+    return None if tensor is None else tensor.detach().numpy()
 
 
 class _Inductor:

@@ -1,8 +1,8 @@
 """Formulas as NumPy calls: written down once by `record`, laid out by `plan`, written as source by `emit`.
 
 Where LLVM is here, element-wise calls that follow each other (`chains`) become loops of machine code (`kernels`).
-`Compiled` makes of a function of arrays, written against the Array API, a function that does the same calls in the
-same order without what surrounds them: no allocation, no look-ups, nothing between one call into NumPy and the next.
+`Compiled` makes of a function of arrays, written against the Array API, a function that does the same calls without
+what surrounds them: no allocation, no look-ups, nothing between one call into NumPy and the next.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from xpnn.compiler import llvm
 from xpnn.compiler.emit import Emitter
 from xpnn.compiler.plan import Plan
-from xpnn.compiler.record import CannotRecord, Recording, record
+from xpnn.compiler.record import CannotRecord, Recording, Value, record
 from xpnn.compiler.schedule import schedule
 from xpnn.compiler.shares import CannotShare
 from xpnn.typing import Namespace
@@ -28,10 +28,17 @@ from xpnn.typing import Namespace
 @dataclass
 class _Program:
     bind: Callable[..., Any]
-    fits: Callable[..., bool]
+    fits: Callable[..., bool]  # of the inputs
     source: str
+    kinds: tuple[Any, ...]  # of the state
+    writes: bool  # over arrays of the state
     state: tuple[Any, ...] = ()
     run: Any = None
+
+    def takes(self, state: tuple[Any, ...]) -> bool:
+        """Whether it is for a state like this one: kernels rely on where its numbers lie."""
+        plain = all(each is None or _plain(each, writeable=self.writes) for each in state)
+        return plain and _kinds(state) == self.kinds
 
 
 MOST = 64
@@ -58,18 +65,18 @@ class Compiled:
     def __call__(self, state: tuple[Any, ...], *inputs: Any) -> Any:
         """The function of the arguments."""
         program = self._latest
-        if program is None or not program.fits(*inputs):
+        if program is None or not program.fits(*inputs) or not (_same(state, program.state) or program.takes(state)):
             program = self._find(state, inputs)
-            if program is None:
+            if program is None or not program.takes(state):
                 return self.function(self.xp, state, *inputs)
             self._latest = program
-        if program.run is None or not all(map(is_, state, program.state)):
+        if program.run is None or not _same(state, program.state):
             program.run, program.state = program.bind(state), state
         return program.run(*inputs)
 
     def _find(self, state: tuple[Any, ...], inputs: tuple[Any, ...]) -> _Program | None:
         """The program for arguments of these kinds; None if there can be none."""
-        key = _kinds(inputs)
+        key = _kinds(state), _kinds(inputs)
         if key not in self.programs:
             try:
                 if len(self.programs) == MOST:
@@ -87,14 +94,22 @@ class Compiled:
         return self.programs[key]
 
     def _record(self, arguments: tuple[Any, ...]) -> _Program:
-        recording = record(self.function, self.xp, arguments)
-        if llvm.available():
-            schedule(recording)
-        emitter = self._emitter(recording)
-        return _Program(*emitter.make(), emitter.source)
+        try:
+            return self._make(arguments, chained=llvm.available())
+        except llvm.CannotCompile:
+            return self._make(arguments, chained=False)
 
-    def _emitter(self, recording: Recording) -> Emitter:
-        return Emitter(Plan(recording), self._bytes)
+    def _make(self, arguments: tuple[Any, ...], *, chained: bool) -> _Program:
+        recording = record(self.function, self.xp, arguments)
+        if chained:
+            schedule(recording)
+        emitter = self._emitter(recording, chained)
+        state = {each for each in recording.inputs[0] if each is not None}
+        writes = any(isinstance(c.result, Value) and c.in_place and c.result.owner in state for c in recording.calls)
+        return _Program(*emitter.make(), emitter.source, _kinds(arguments[0]), writes)
+
+    def _emitter(self, recording: Recording, chained: bool) -> Emitter:
+        return Emitter(Plan(recording, chained=chained), self._bytes)
 
     def _bytes(self, name: tuple[str, int], nbytes: int) -> NDArray[np.uint8]:
         """Memory that all programs share: only one of them runs at a time."""
@@ -103,6 +118,16 @@ class Compiled:
             offset = -self._memory[name].ctypes.data % 64
             self._memory[name] = self._memory[name][offset : offset + nbytes]
         return self._memory[name]
+
+
+def _same(state: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    return len(state) == len(other) and all(map(is_, state, other))
+
+
+def _plain(array: NDArray[Any], *, writeable: bool) -> bool:
+    """Whether the numbers of an array lie one after the other as the processor has them, and may be written over."""
+    flags = array.flags
+    return bool(flags.c_contiguous and array.dtype.isnative and (flags.writeable or not writeable))
 
 
 def _kinds(inputs: tuple[Any, ...]) -> tuple[Any, ...]:

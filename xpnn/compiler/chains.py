@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import numpy as np
 
@@ -29,20 +30,23 @@ floats, and comparisons of floats and of integers."""
 
 @dataclass
 class Chain:
-    """Calls that one kernel can do: over the same rows, none of which is read where another is written.
+    """Calls that one kernel can do: over the same rows, on memory that is seen in one way if it is written to.
 
     Parameters
     ----------
     reachable : callable
         Whether the memory of a value is known before the calls are done.
+    home : callable
+        Whose memory a value lies in.
     """
 
     reachable: Callable[[Value], bool]
+    home: Callable[[Value], Value] = attrgetter("owner")
     calls: list[Call] = field(default_factory=list)
     n: int = 0
     width: int = 1
     ndim: int = 0
-    _seen: dict[Value, set[Value]] = field(default_factory=dict)  # by owner: the values that are read or written
+    _seen: dict[Value, set[Value]] = field(default_factory=dict)  # by home: the values that are read or written
     _made: set[Value] = field(default_factory=set)
 
     def add(self, call: Call) -> bool:
@@ -54,6 +58,8 @@ class Chain:
         if not shape or shape[0] < 1 or (self.calls and (shape[0], len(shape)) != (self.n, self.ndim)):
             return False
         touched = (*call.reads, result)
+        if any(each.array.size == 0 for each in touched):
+            return False
         wide = {self.width, *(_width(each, shape) for each in touched)} - {1}
         summed = any(each.kind == "reduce" for each in (*self.calls, call))
         if len(wide) > 1 or (summed and wide and max(wide) > NARROW):
@@ -65,7 +71,7 @@ class Chain:
         self.calls.append(call)
         self._made.add(result)
         for each in touched:
-            self._seen.setdefault(each.owner, set()).add(each)
+            self._seen.setdefault(self.home(each), set()).add(each)
         return True
 
     def _placed(self, value: Value, shape: tuple[int, ...], width: int) -> bool:
@@ -83,9 +89,9 @@ class Chain:
 
     def _apart(self, touched: tuple[Value, ...], result: Value) -> bool:
         """Whether memory that is written to is seen as one value only."""
-        written = {each.owner for each in self._made} | {result.owner}
-        for owner in {each.owner for each in touched} & written:
-            if len(self._seen.get(owner, set()) | {each for each in touched if each.owner is owner}) > 1:
+        written = {self.home(each) for each in (*self._made, result)}
+        for home in {self.home(each) for each in touched} & written:
+            if len(self._seen.get(home, set()) | {each for each in touched if self.home(each) is home}) > 1:
                 return False
         return True
 
@@ -100,15 +106,17 @@ def _translates(call: Call) -> bool:
     """Whether there is an instruction for the call and its dtypes."""
     assert isinstance(call.result, Value)
     out = call.result.array.dtype
-    name = call.function.__name__
-    if out.name not in TYPES or any(each.array.dtype.name not in TYPES for each in call.reads):
+    if call.kind not in ("elementwise", "reduce") or any(
+        each.array.dtype.name not in TYPES or not each.array.dtype.isnative for each in (*call.reads, call.result)
+    ):
         return False
+    name = call.function.__name__
     if call.kind == "reduce":
         (x,) = call.reads
-        along = x.array.ndim == 2 and call.options["axis"] in (1, -1) and call.options["keepdims"]
+        along = (
+            x.array.ndim == 2 and x.array.size > 1 and call.options["axis"] in (1, -1) and call.options["keepdims"]
+        )
         return bool(along) and name in ("add", "maximum", "minimum") and out.kind == "f"
-    if call.kind != "elementwise":
-        return False
     if call.function is cast:
         return out.kind in "fi"
     operands = call.arguments[1:] if call.function is where else call.arguments
@@ -120,6 +128,8 @@ def _translates(call: Call) -> bool:
     common = arrays[0]
     samples = [each.sample if isinstance(each, Number) else each for each in operands if not isinstance(each, Value)]
     if any(each != common for each in arrays) or any(np.result_type(common, each) != common for each in samples):
+        return False
+    if common.kind == "i" and not all(np.iinfo(common).min <= each <= np.iinfo(common).max for each in samples):
         return False
     if call.function is where:
         return out == common

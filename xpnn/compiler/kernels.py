@@ -1,9 +1,9 @@
 """Element-wise calls that follow each other as one loop of machine code.
 
 NumPy reads and writes whole arrays at every call. A *kernel* does the calls of a whole chain for one element before
-it goes to the next: what lives within the chain never reaches memory. It is the recorded calls once more, in the
-same order and with the same rounding, so it gives the same bits; only sums along short rows are added up in another
-order. Without LLVM (see `xpnn.compiler.llvm`) there are no kernels, and NumPy does the calls.
+it goes to the next: what lives within the chain never reaches memory. It is the recorded calls once more, rounded
+alike, so it gives the same bits, but that sums along short rows are added up in another order and that of 0 and -0
+the maximum is 0. Without LLVM (see `xpnn.compiler.llvm`) there are no kernels, and NumPy does the calls.
 """
 
 from __future__ import annotations

@@ -54,10 +54,10 @@ class LaneEmitter(OneThreadEmitter):
         If the step cannot be shared out.
     """
 
-    def __init__(self, recording: Recording, memory: Memory, lanes: int) -> None:
+    def __init__(self, recording: Recording, memory: Memory, lanes: int, *, chained: bool = True) -> None:
         self.shares: Shares = share(recording)
         self.lanes = lanes
-        super().__init__(Plan(recording, self.shares), memory)
+        super().__init__(Plan(recording, self.shares, chained=chained), memory)
 
     def _work(self) -> None:
         shares = self.shares
@@ -175,7 +175,7 @@ def on_threads(functions: Sequence[Callable[[], Any]]) -> None:
     try:
         for function in functions[1:]:
             workers.append(_idle.pop() if _idle else _Worker())
-            workers[-1].start(function)
+            workers[-1].start(function, HEAD_START // (len(functions) - 1))
         functions[0]()
     finally:
         errors = [worker.wait() for worker in workers]  # nothing may still write when this returns
@@ -205,13 +205,13 @@ class _Worker:
         self._asked, self._answered, self._never = (ctypes.addressof(self._words) + 64 * i for i in range(3))
         threading.Thread(target=self._run, name="xpnn", daemon=True).start()
 
-    def start(self, function: Callable[[], Any]) -> None:
+    def start(self, function: Callable[[], Any], head_start: int) -> None:
         """Let it begin, in the context of this thread: NumPy's errstate is part of it."""
         self._task = partial(contextvars.copy_context().run, function)
         self._count += 1
         self._go.release()
         if self._meet is not None:  # a head start: both at once would be in each other's way in the interpreter
-            self._meet(self._asked, self._count, self._never, 1, HEAD_START)
+            self._meet(self._asked, self._count, self._never, 1, head_start)
 
     def wait(self) -> BaseException | None:
         """The error that it ended with, if any."""
@@ -237,7 +237,7 @@ class _Worker:
 
 
 HEAD_START = 30_000
-"""Ticks of the processor's clock that a lane has for itself to get into its first product: some microseconds."""
+"""Ticks of the processor's clock in which the other lanes get into their first product: some ten microseconds."""
 
 PATIENCE = 1_000_000
 """Ticks that a thread looks out for the other before it falls asleep: less than a millisecond."""

@@ -11,16 +11,26 @@ from functools import cache, lru_cache
 from threading import Lock
 from typing import Any
 
+OLDEST = 20
+"""The version of LLVM from which on its functions of floats are there for vectors too."""
+
+
+class CannotCompile(Exception):  # noqa: N818
+    """LLVM makes no machine code of the text."""
+
 
 @cache
 def available() -> bool:
-    """Whether LLVM is here."""
+    """Whether LLVM is here, and able to compile for this processor."""
     try:
         import llvmlite.binding as llvm
 
+        if llvm.llvm_version_info[0] < OLDEST:
+            return False
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
-    except Exception:  # not installed, or not for this processor
+        compiled("define void @kernel() {\nret void\n}\n")()
+    except Exception:  # not installed, broken, or not for this processor
         return False
     return True
 
@@ -30,12 +40,21 @@ _lock = Lock()
 
 @lru_cache(maxsize=512)
 def compiled(text: str, *arguments: Any) -> Callable[..., None]:
-    """The function called ``kernel`` in LLVM's text, with arguments of these types of `ctypes`."""
+    """The function called ``kernel`` in LLVM's text, with arguments of these types of `ctypes`.
+
+    Raises
+    ------
+    CannotCompile
+        If the text is not right.
+    """
     import llvmlite.binding as llvm
 
-    available()
     with _lock:
-        module = llvm.parse_assembly(text)
+        try:
+            module = llvm.parse_assembly(text)
+            module.verify()
+        except RuntimeError as error:
+            raise CannotCompile(str(error)) from error
         target = llvm.Target.from_default_triple().create_target_machine(
             cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3
         )

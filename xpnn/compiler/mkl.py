@@ -1,7 +1,9 @@
 """Matrix products by Intel's Math Kernel Library, where it is installed beside a NumPy that has another BLAS.
 
 On many x86 processors its products take less time than those of the OpenBLAS that NumPy comes with. Each call uses
-one thread, the one that makes it. ``pip install 'xpnn[fast]'`` brings it where it exists.
+one thread, the one that makes it: if nothing else in the program uses this library, its threading layer is set to the
+sequential one, for the whole program; if something does, it is left alone, and NumPy multiplies.
+``pip install 'xpnn[fast]'`` brings it where it exists.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ def _products() -> dict[Any, Any]:
     try:
         files = importlib.metadata.files("mkl") or []
         library = ctypes.CDLL(str(next(f.locate() for f in files if "mkl_rt" in f.name and f.suffix != ".lib")))
-        library.MKL_Set_Threading_Layer(_SEQUENTIAL)
+        if library.MKL_Set_Threading_Layer(_SEQUENTIAL) != _SEQUENTIAL:  # somebody has chosen another already
+            return {}
         return {
             np.dtype(np.float32): _typed(library.cblas_sgemm, ctypes.c_float),
             np.dtype(np.float64): _typed(library.cblas_dgemm, ctypes.c_double),

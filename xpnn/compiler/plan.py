@@ -56,6 +56,8 @@ class Plan:
     shares : Shares, optional
         How it is shared out among threads. Memory then goes on only from rows to the same rows: no thread may write
         where another still reads.
+    chained : bool
+        Whether there are to be chains, where LLVM is here.
 
     Attributes
     ----------
@@ -76,7 +78,8 @@ class Plan:
         The bytes of each slot.
     """
 
-    def __init__(self, recording: Recording, shares: Shares | None = None) -> None:
+    def __init__(self, recording: Recording, shares: Shares | None = None, *, chained: bool = True) -> None:
+        self._with_chains = chained and llvm.available()
         self.recording = recording
         self.shares = shares
         self._state = {each for each in _flat(recording.inputs[:1]) if isinstance(each, Value)}
@@ -122,13 +125,13 @@ class Plan:
 
     def _chained(self, work: list[Call]) -> list[Group]:
         """A group for each chain of calls that machine code can do, and one for each other call."""
-        if not llvm.available():
+        if not self._with_chains:
             return [Group([call]) for call in work]
         groups: list[Group] = []
         for call in work:
             if groups and groups[-1].chain is not None and groups[-1].chain.add(call):
                 continue
-            chain = Chain(self._reachable)
+            chain = Chain(self._reachable, self.home)
             groups.append(Group(chain.calls, chain=chain) if chain.add(call) else Group([call]))
         return [group if len(group.calls) > 1 else Group(group.calls) for group in groups]
 
@@ -180,7 +183,8 @@ class Plan:
         order = [call for group in self.groups for call in group.calls]
         death = {self.home(each): i for i, call in enumerate(order) for each in _touched(call)}
         if self.shares is not None:
-            death |= {self.home(each): len(order) for call in self.shares.sums for each in _touched(call)}
+            lasting = (*self.shares.first, *self.shares.sums)  # one lane may be done with them before another
+            death |= {self.home(each): len(order) for call in lasting for each in _touched(call)}
         free: list[int] = []
         start = 0
         for group in self.groups:
@@ -206,7 +210,10 @@ class Plan:
                 fitting = spare[_row(new)]
                 self.scratch[new] = fitting.pop() if fitting else next(blocks)
             elif new is not None:
-                twin = next((v for v in call.reads if over and v in dying and self._twins(v, new)), None)
+                # a kernel may still read other rows of what has been viewed
+                kept = self._viewed if group.chain is not None else ()
+                twins = (v for v in call.reads if over and v in dying and v not in kept and self._twins(v, new))
+                twin = next(twins, None)
                 if twin is None:
                     self.slots[new] = self._take(new.array.nbytes, free)
                 else:

@@ -53,7 +53,8 @@ class Rows:
         """Whether each row is treated by itself; found out once."""
         if self._row_by_row is None:
             try:
-                self._row_by_row = row_by_row(record(self._function, self._xp, (state, X[: max(2, len(X))])))
+                rows = np.broadcast_to(X[:1], (max(2, len(X)), *X.shape[1:]))  # of one alone it could not be told
+                self._row_by_row = row_by_row(record(self._function, self._xp, (state, rows)))
             except Exception:  # whatever a layer does with what stands for its arrays
                 self._row_by_row = False
         return self._row_by_row
@@ -76,7 +77,7 @@ class Rows:
 
     def _run(self, state: tuple[Any, ...], X: NDArray[Any], again: bool) -> NDArray[Any]:
         n = len(X)
-        lanes = threads.count() if self._shared(state, n) else 1
+        lanes = max(1, min(threads.count(), n // FEW)) if self._shared(state, n) else 1
         if lanes == 1 and n <= CHUNK:
             return self._recorded(state, X)
         if self._like is None:
@@ -111,5 +112,5 @@ class Rows:
 
 
 class _OneThread(Compiled):
-    def _emitter(self, recording: Recording) -> Emitter:
-        return OneThreadEmitter(Plan(recording), self._bytes)
+    def _emitter(self, recording: Recording, chained: bool) -> Emitter:
+        return OneThreadEmitter(Plan(recording, chained=chained), self._bytes)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
+from heapq import heappop, heappush
 
 from xpnn.compiler.chains import Chain
 from xpnn.compiler.record import Call, Recording, Value, _flat
@@ -16,17 +17,23 @@ def schedule(recording: Recording) -> None:
     inputs = {each for each in _flat(recording.inputs[1:]) if isinstance(each, Value)}
     returned = {each.owner for each in _flat(recording.outputs) if isinstance(each, Value)}
     before = _before(recording.calls)
-    done: set[int] = set()
-    order: list[Call] = []
-    waiting = list(range(len(recording.calls)))
+    after: defaultdict[int, list[int]] = defaultdict(list)
+    for i, mine in enumerate(before):
+        for j in mine:
+            after[j].append(i)
+    open_ = [len(mine) for mine in before]
     chained = [_chains(call, inputs, returned) for call in recording.calls]
-    while waiting:
-        ready = [i for i in waiting if before[i] <= done]
-        # the first that is ready is, if need be, the first of all: there is always one
-        chosen = next((i for i in ready if not chained[i]), waiting[0])
+    ready = [i for i, count in enumerate(open_) if not count and not chained[i]]
+    waiting = deque(i for i, chains in enumerate(chained) if chains)  # they keep their order
+    order: list[Call] = []
+    while ready or waiting:
+        # if no other is ready, the first of those waiting is: what it waits for came before it
+        chosen = heappop(ready) if ready else waiting.popleft()
         order.append(recording.calls[chosen])
-        waiting.remove(chosen)
-        done.add(chosen)
+        for i in after[chosen]:
+            open_[i] -= 1
+            if not open_[i] and not chained[i]:
+                heappush(ready, i)
     recording.calls[:] = order
 
 

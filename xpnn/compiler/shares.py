@@ -107,7 +107,7 @@ def _phases(recording: Recording) -> Shares:
         elif call.kind == "view":
             _view(call, shares, across)
         elif not (learned | ahead) & {each.owner for each in call.reads}:
-            stays = _stays(call, shares)
+            stays = _stays(call, shares, across)
             if stays and result.array.size >= MUCH:
                 shares.rows.append(call)
                 ahead.add(result.owner)
@@ -118,7 +118,7 @@ def _phases(recording: Recording) -> Shares:
             continue
         elif not (shares.of_rows | across) & set(call.reads):
             shares.first.append(call)  # of the parameters alone
-        elif _stays(call, shares):
+        elif _stays(call, shares, across):
             shares.rows.append(call)
             shares.of_rows.add(result)
         elif _sums(call, shares, across):
@@ -169,7 +169,7 @@ def _same_start(call: Call) -> bool:
     return 0 <= other - one < max(1, base.array.strides[0])
 
 
-def _stays(call: Call, shares: Shares) -> bool:
+def _stays(call: Call, shares: Shares, across: set[Value]) -> bool:
     """Whether row i of the result is of row i of what is read."""
     assert isinstance(call.result, Value)
     shape = call.result.array.shape
@@ -178,7 +178,7 @@ def _stays(call: Call, shares: Shares) -> bool:
         return x in shares.of_rows and x.array.ndim == 2 and call.options["axis"] in (1, -1)
     if call.kind == "product":
         left, right = call.reads if len(call.reads) == 2 else (call.reads[0],) * 2
-        return left in shares.of_rows and right not in shares.of_rows
+        return left in shares.of_rows and right not in shares.of_rows | across
     if call.kind != "elementwise" or shape[:1] != (shares.n,):
         return False
     if call.in_place and call.result not in shares.of_rows:

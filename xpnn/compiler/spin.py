@@ -9,7 +9,6 @@ import ctypes
 import platform
 from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 from xpnn.compiler import llvm
 
@@ -45,5 +44,7 @@ def meet() -> Callable[[int, int, int, int, int], None] | None:
     if platform.machine() not in ("x86_64", "AMD64") or not llvm.available():
         return None
     i, p = ctypes.c_int64, ctypes.c_void_p
-    function: Any = llvm.compiled(_MEET, p, i, p, i, i)
-    return function
+    try:
+        return llvm.compiled(_MEET, p, i, p, i, i)
+    except llvm.CannotCompile:
+        return None

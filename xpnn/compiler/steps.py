@@ -66,5 +66,5 @@ class _Shared(Compiled):
             self.programs.clear()
             self._latest = None
 
-    def _emitter(self, recording: Recording) -> Emitter:
-        return LaneEmitter(recording, self._bytes, self.lanes)
+    def _emitter(self, recording: Recording, chained: bool) -> Emitter:
+        return LaneEmitter(recording, self._bytes, self.lanes, chained=chained)
