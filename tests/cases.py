@@ -17,6 +17,26 @@ def _sigma(z: float) -> float:
     return 1 / (1 + math.exp(-z))
 
 
+def _phi(z: float) -> float:
+    return (1 + math.erf(z / math.sqrt(2))) / 2
+
+
+def _mish(z: float) -> float:
+    return z * math.tanh(math.log(1 + math.exp(z)))
+
+
+def _gelu_by_tanh(z: float) -> float:
+    return z * (1 + math.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z**3))) / 2
+
+
+def _gelu_by_tanh_slope(z: float) -> float:
+    t = math.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z**3))
+    return (1 + t) / 2 + z * (1 - t * t) * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * z * z) / 2
+
+
+LAMBDA, ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717  # of SELU, arXiv:1706.02515
+
+
 SCALAR_ACTIVATIONS = {
     "sigmoid": (xpnn.Sigmoid(), _sigma, lambda z: _sigma(z) * (1 - _sigma(z))),
     "tanh": (
@@ -37,6 +57,29 @@ SCALAR_ACTIVATIONS = {
         lambda z: z if z >= 0 else 1.5 * (math.exp(z) - 1),
         lambda z: 1.0 if z >= 0 else 1.5 * math.exp(z),
     ),
+    "selu": (
+        xpnn.SELU(),
+        lambda z: LAMBDA * z if z >= 0 else LAMBDA * ALPHA * (math.exp(z) - 1),
+        lambda z: LAMBDA if z >= 0 else LAMBDA * ALPHA * math.exp(z),
+    ),
+    "softplus": (xpnn.Softplus(), lambda z: math.log(1 + math.exp(z)), _sigma),
+    "softsign": (xpnn.Softsign(), lambda z: z / (1 + abs(z)), lambda z: 1 / (1 + abs(z)) ** 2),
+    "hard_sigmoid": (
+        xpnn.HardSigmoid(),
+        lambda z: min(max(z / 6 + 0.5, 0.0), 1.0),
+        lambda z: 1 / 6 if -3 < z < 3 else 0.0,
+    ),
+    "mish": (
+        xpnn.Mish(),
+        _mish,
+        lambda z: _mish(z) / z + z * _sigma(z) * (1 - (_mish(z) / z) ** 2),
+    ),
+    "gelu": (
+        xpnn.GELU(),
+        lambda z: z * _phi(z),
+        lambda z: _phi(z) + z * math.exp(-z * z / 2) / math.sqrt(2 * math.pi),
+    ),
+    "gelu, tanh": (xpnn.GELU("tanh"), _gelu_by_tanh, _gelu_by_tanh_slope),
 }
 ACTIVATIONS = {name: row[0] for name, row in SCALAR_ACTIVATIONS.items()} | {"softmax": xpnn.Softmax()}
 

@@ -345,7 +345,7 @@ def assert_same_training(ours, expected, dtype):
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("hidden", ACTIVATIONS)
 def test_steps_of_every_activation_on_batches_of_changing_size(hidden, reduction, weighted, dtype, rng):
-    network = xpnn.mlp([5, 6, 4, 3], hidden=hidden, output="softmax")
+    network = xpnn.mlp([5, 6, 4, 3], hidden=ACTIVATIONS[hidden], output="softmax")
     loss, batches = xpnn.CategoricalCrossentropy(reduction), ragged(rng, dtype, weighted)
     ours, expected = (steps(network, loss, xpnn.Adam(), batches, compile=c) for c in (None, False))
     assert_same_training(ours, expected, dtype)
@@ -395,7 +395,10 @@ def test_a_batch_shared_out_among_threads_gives_the_same(count, weighted, reduct
 def test_every_activation_and_optimizer_shared_out(hidden, optimizer, rng, shared, monkeypatch):
     calls = shared(2)
     monkeypatch.setattr(plan, "LARGE_BLOCK", 50)
-    network, loss = xpnn.mlp([5, 9, 4, 3], hidden=hidden, output="softmax"), xpnn.CategoricalCrossentropy()
+    network, loss = (
+        xpnn.mlp([5, 9, 4, 3], hidden=ACTIVATIONS[hidden], output="softmax"),
+        xpnn.CategoricalCrossentropy(),
+    )
     batches = ragged(rng, "float64", weighted=False, sizes=(128, 101, 128))
     ours = steps(network, loss, OPTIMIZERS[optimizer], batches)
     assert calls == [2] * 6

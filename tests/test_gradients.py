@@ -74,7 +74,8 @@ def test_layers(name, lib, rng):
 
 
 # every activation hidden, and every kind of output with each loss that is defined for it
-HIDDEN = list(activations.NAMES)  # softmax too: its Jacobian must be right inside a network
+# softmax too: its Jacobian must be right inside a network
+HIDDEN = [*activations.NAMES, xpnn.GELU("tanh")]
 OUTPUTS = [
     ("linear", "mse"),
     ("tanh", "mse"),

@@ -6,12 +6,18 @@ course text" in docstrings is the Vietnamese "Tóm tắt Neural Network", whose 
 
 from xpnn.activations import (
     ELU,
+    GELU,
+    SELU,
     Activation,
+    HardSigmoid,
     LeakyReLU,
     Linear,
+    Mish,
     ReLU,
     Sigmoid,
     Softmax,
+    Softplus,
+    Softsign,
     Swish,
     Tanh,
 )
@@ -48,6 +54,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ELU",
+    "GELU",
+    "SELU",
     "SGD",
     "Activation",
     "Adam",
@@ -61,6 +69,7 @@ __all__ = [
     "Epoch",
     "GlorotNormal",
     "GlorotUniform",
+    "HardSigmoid",
     "HeNormal",
     "HeUniform",
     "Initializer",
@@ -71,6 +80,7 @@ __all__ = [
     "Linear",
     "Loss",
     "MeanSquaredError",
+    "Mish",
     "Model",
     "ModelFileError",
     "Optimizer",
@@ -78,6 +88,8 @@ __all__ = [
     "Sequential",
     "Sigmoid",
     "Softmax",
+    "Softplus",
+    "Softsign",
     "Swish",
     "Tanh",
     "TrainingDiverged",
