@@ -86,10 +86,29 @@ ACTIVATIONS = {name: row[0] for name, row in SCALAR_ACTIVATIONS.items()} | {"sof
 # name: (the part, what its predictions and targets look like)
 LOSSES = {
     "mse": (xpnn.MeanSquaredError(), "numbers"),
+    "mae": (xpnn.MeanAbsoluteError(), "numbers"),
+    "huber": (xpnn.Huber(delta=0.75), "numbers"),
+    "log_cosh": (xpnn.LogCosh(), "numbers"),
+    "quantile": (xpnn.Quantile(quantiles=(0.8,)), "numbers"),
+    "quantile, three": (xpnn.Quantile(quantiles=(0.1, 0.5, 0.75)), "three numbers each"),
+    "poisson": (xpnn.Poisson(), "counts"),
+    "hinge": (xpnn.Hinge(), "logits of labels"),
     "binary_crossentropy": (xpnn.BinaryCrossentropy(), "probabilities"),
+    "binary_crossentropy, smoothed": (xpnn.BinaryCrossentropy(label_smoothing=0.1), "probabilities"),
     "categorical_crossentropy": (xpnn.CategoricalCrossentropy(), "distributions"),
+    "categorical_crossentropy, smoothed": (xpnn.CategoricalCrossentropy(label_smoothing=0.1), "distributions"),
+    "kullback_leibler": (xpnn.KullbackLeibler(), "distributions of distributions"),
     "sigmoid + binary_crossentropy": (losses.SigmoidBinaryCrossentropy(), "logits of labels"),
+    "sigmoid + binary_crossentropy, smoothed": (
+        losses.SigmoidBinaryCrossentropy(label_smoothing=0.1),
+        "logits of labels",
+    ),
     "softmax + categorical_crossentropy": (losses.SoftmaxCategoricalCrossentropy(), "logits of classes"),
+    "softmax + categorical_crossentropy, smoothed": (
+        losses.SoftmaxCategoricalCrossentropy(label_smoothing=0.1),
+        "logits of classes",
+    ),
+    "softmax + kullback_leibler": (losses.SoftmaxKullbackLeibler(), "logits of distributions"),
 }
 
 # name: (the layer, the shape of one sample of its input)
@@ -133,14 +152,21 @@ INITIALIZERS = {
 
 
 def targets_for(kind: str, n: int, k: int, rng):
-    """Predictions (n, k) and targets (n, k) of a kind in `LOSSES`, as host arrays, away from every kink."""
+    """Predictions and targets (n, k) of a kind in `LOSSES`, as host arrays, away from every kink.
+
+    The predictions are (n, k) too; (n, 3 k) of three numbers for each target.
+    """
     numbers = rng.normal(size=(n, k))
     one_hot = np.eye(k)[rng.integers(0, k, n)]
     labels = rng.integers(0, 2, (n, k)).astype(float)
     return {
         "numbers": (numbers, rng.normal(size=(n, k))),
+        "three numbers each": (rng.normal(size=(n, 3 * k)), numbers),
+        "counts": (rng.uniform(0.2, 5.0, (n, k)), rng.poisson(2.0, (n, k)).astype(float)),
         "probabilities": (rng.uniform(0.05, 0.95, (n, k)), labels),
         "distributions": (rng.dirichlet(np.full(k, 5.0), n), one_hot),
+        "distributions of distributions": (rng.dirichlet(np.full(k, 5.0), n), rng.dirichlet(np.full(k, 2.0), n)),
         "logits of labels": (numbers, labels),
         "logits of classes": (numbers, one_hot),
+        "logits of distributions": (numbers, rng.dirichlet(np.full(k, 2.0), n)),
     }[kind]

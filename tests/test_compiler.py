@@ -361,6 +361,29 @@ def test_steps_of_every_optimizer_and_of_other_losses(optimizer, output, loss, d
     assert_same_training(ours, expected, dtype)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    ("output", "loss"),
+    [
+        ("linear", xpnn.MeanAbsoluteError()),
+        ("linear", xpnn.Huber(delta=0.5)),
+        ("linear", xpnn.LogCosh()),
+        ("linear", xpnn.Quantile(quantiles=(0.1, 0.5, 0.9))),
+        ("linear", xpnn.Quantile(quantiles=(0.3,))),
+        ("softplus", xpnn.Poisson()),
+        ("linear", xpnn.Hinge()),
+        ("sigmoid", xpnn.BinaryCrossentropy(label_smoothing=0.1)),
+        ("softmax", xpnn.CategoricalCrossentropy(label_smoothing=0.1)),
+        ("softmax", xpnn.KullbackLeibler()),
+    ],
+)
+def test_steps_of_the_losses_that_are_not_of_the_source(output, loss, weighted, dtype, rng):
+    network = xpnn.mlp([5, 6, 3], hidden="tanh", output=output)
+    batches = [(x, y[:, : loss.columns(3)], w) for x, y, w in ragged(rng, dtype, weighted)]
+    ours, expected = (steps(network, loss, xpnn.Adam(), batches, compile=c) for c in (None, False))
+    assert_same_training(ours, expected, dtype)
+
+
 @pytest.fixture
 def shared(monkeypatch):
     """Lets every step be shared out among so many threads, and tells which were."""

@@ -41,7 +41,19 @@ from xpnn.initializers import (
     Zeros,
 )
 from xpnn.layers import Dense, Layer
-from xpnn.losses import BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanSquaredError
+from xpnn.losses import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    Hinge,
+    Huber,
+    KullbackLeibler,
+    LogCosh,
+    Loss,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    Poisson,
+    Quantile,
+)
 from xpnn.model import Model, load
 from xpnn.network import Sequential, mlp
 from xpnn.optimizers import SGD, Adam, Optimizer
@@ -72,18 +84,25 @@ __all__ = [
     "HardSigmoid",
     "HeNormal",
     "HeUniform",
+    "Hinge",
+    "Huber",
     "Initializer",
     "InputError",
+    "KullbackLeibler",
     "Layer",
     "LeakyReLU",
     "LecunNormal",
     "Linear",
+    "LogCosh",
     "Loss",
+    "MeanAbsoluteError",
     "MeanSquaredError",
     "Mish",
     "Model",
     "ModelFileError",
     "Optimizer",
+    "Poisson",
+    "Quantile",
     "ReLU",
     "Sequential",
     "Sigmoid",
