@@ -10,9 +10,9 @@ from typing import cast
 from xpnn.typing import Array, Namespace
 
 
-def binary_accuracy(prediction: Array, y: Array, *, xp: Namespace) -> Array:
-    """The share of entries where ŷ ≥ 1/2 agrees with y ≥ 1/2."""
-    return cast(Array, xp.mean(xp.astype((prediction >= 0.5) == (y >= 0.5), prediction.dtype)))
+def binary_accuracy(prediction: Array, y: Array, *, threshold: float = 0.5, xp: Namespace) -> Array:
+    """The share of entries where ŷ ≥ the threshold agrees with y ≥ 1/2."""
+    return cast(Array, xp.mean(xp.astype((prediction >= threshold) == (y >= 0.5), prediction.dtype)))
 
 
 def categorical_accuracy(prediction: Array, y: Array, *, xp: Namespace) -> Array:

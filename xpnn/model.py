@@ -15,7 +15,7 @@ from xpnn.activations import Softmax
 from xpnn.errors import InputError, ModelFileError
 from xpnn.files import tensors
 from xpnn.layers import Context
-from xpnn.losses import Loss
+from xpnn.losses import Hinge, Loss
 from xpnn.network import Sequential, check_network
 from xpnn.training import step
 from xpnn.typing import Array, HostArray, Namespace
@@ -107,16 +107,18 @@ class Model:
         -------
         array
             Softmax: the number of the class with the largest probability, (n,). One sigmoid output: 1 where
-            Ŷ ≥ 1/2, else 0, (n,). Several sigmoid outputs: the same for each, (n, k). If the model has `labels`
-            and the classes exclude each other, a NumPy array of the classes' names instead, (n,).
+            Ŷ ≥ 1/2, after training with the hinge loss Ŷ ≥ 0, else 0, (n,). Several sigmoid outputs: the same for
+            each, (n, k). If the model has `labels` and the classes exclude each other, a NumPy array of the
+            classes' names instead, (n,).
 
         Raises
         ------
         InputError
-            As `predict`; also if the output is neither softmax nor sigmoid.
+            As `predict`; also if the output is neither softmax nor sigmoid, nor the loss the hinge loss.
         """
         xp, f = arrays.one_place(X=X, model=self.params), self.network.output_activation
-        if not (isinstance(f, Softmax) or f.bounds == (0.0, 1.0)):
+        threshold = self._threshold
+        if not (isinstance(f, Softmax) or threshold is not None):
             raise InputError(
                 f"predict_labels needs a softmax or sigmoid output, this network's is {f!r}: use predict."
             )
@@ -125,7 +127,7 @@ class Model:
             if isinstance(f, Softmax):
                 indices = xp.argmax(output, axis=1)
             else:
-                indices = xp.astype(output >= 0.5, xp.int32)
+                indices = xp.astype(output >= threshold, xp.int32)
                 if output.shape[1] > 1:
                     return indices
                 indices = indices[:, 0]
@@ -149,8 +151,8 @@ class Model:
         Returns
         -------
         dict of str to float
-            ``"loss"``; after a softmax or sigmoid output ``"accuracy"``, otherwise ``"r2"`` and
-            ``"mean_absolute_error"``.
+            ``"loss"``; after a softmax or sigmoid output or the hinge loss ``"accuracy"``, otherwise ``"r2"`` and
+            ``"mean_absolute_error"``, of the quantile nearest 1/2 if the loss has several.
 
         Raises
         ------
@@ -165,11 +167,12 @@ class Model:
             output = self.network.output_activation
             if isinstance(output, Softmax):
                 scores["accuracy"] = float(metrics.categorical_accuracy(prediction, y, xp=xp))
-            elif output.bounds == (0.0, 1.0):
-                scores["accuracy"] = float(metrics.binary_accuracy(prediction, y, xp=xp))
+            elif self._threshold is not None:
+                scores["accuracy"] = float(metrics.binary_accuracy(prediction, y, threshold=self._threshold, xp=xp))
             else:
-                scores["r2"] = float(metrics.r2(prediction, y, xp=xp))
-                scores["mean_absolute_error"] = float(metrics.mean_absolute_error(prediction, y, xp=xp))
+                estimate = self.loss.point(prediction)
+                scores["r2"] = float(metrics.r2(estimate, y, xp=xp))
+                scores["mean_absolute_error"] = float(metrics.mean_absolute_error(estimate, y, xp=xp))
         return scores
 
     def to(
@@ -241,6 +244,13 @@ class Model:
             "metadata": dict(self.metadata),
         }
         tensors.write(path, named, header)
+
+    @property
+    def _threshold(self) -> float | None:
+        """From where on an output says yes; None if the outputs are numbers."""
+        if isinstance(self.loss, Hinge):
+            return 0.0
+        return 0.5 if self.network.output_activation.bounds == (0.0, 1.0) else None
 
     def _forward(self, X: Array, xp: Namespace) -> Array:
         here = backends.of(X)

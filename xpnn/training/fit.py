@@ -58,11 +58,11 @@ def fit(
         converted to the library's default real dtype: float64 for NumPy and CuPy, float32 for PyTorch and JAX.
     y : array, shape (n, k)
         The targets; (n,) will do for one output, and integer labels (n,) from 0 to k - 1 for categorical
-        cross-entropy.
+        cross-entropy. For `Quantile` a column per target, whatever the number of quantiles.
     loss : str or Loss, optional
-        What to minimise: ``"mse"``, ``"binary_crossentropy"``, ``"categorical_crossentropy"``, or an object such as
-        ``BinaryCrossentropy(reduction="sum")``. By default the output activation decides: binary cross-entropy for
-        sigmoid, categorical for softmax, mean squared error otherwise.
+        What to minimise: ``"mse"``, ``"binary_crossentropy"``, ``"categorical_crossentropy"`` or another of
+        `xpnn.losses.NAMES`, or an object such as ``BinaryCrossentropy(reduction="sum")``. By default the output
+        activation decides: binary cross-entropy for sigmoid, categorical for softmax, mean squared error otherwise.
     optimizer : str or Optimizer
         How: ``SGD(0.5)`` for gradient descent with α = 0.5; ``"sgd"`` has α = 0.01.
     epochs : int
