@@ -1,13 +1,15 @@
-"""Section 3 of the source: the eight activations, their values, derivatives, kinks and extremes."""
+"""Section 3 of the source, and what came after it: the activations, their values, derivatives, kinks and extremes."""
+
+import math
 
 import numpy as np
 import pytest
 
 import xpnn
-from xpnn import activations
+from xpnn import activations, arrays
 from xpnn.errors import InputError
 
-from .cases import ACTIVATIONS, SCALAR_ACTIVATIONS
+from .cases import ACTIVATIONS, ALPHA, LAMBDA, SCALAR_ACTIVATIONS
 
 TOLERANCE = {"float32": 2e-6, "float64": 1e-14}
 
@@ -64,6 +66,13 @@ def test_extremes_neither_overflow_nor_give_nan(name, lib, dtype):
         ("linear", 1e4, -1e4, 1, 1),
         ("swish", 1e4, 0, 1, 0),
         ("elu", 1e4, -1.5, 1, 0),
+        ("selu", LAMBDA * 1e4, -LAMBDA * ALPHA, LAMBDA, 0),
+        ("softplus", 1e4, 0, 1, 0),
+        ("softsign", 1e4 / 10001, -1e4 / 10001, 0, 0),
+        ("hard_sigmoid", 1, 0, 0, 0),
+        ("mish", 1e4, 0, 1, 0),
+        ("gelu", 1e4, 0, 1, 0),
+        ("gelu, tanh", 1e4, 0, 1, 0),
     ],
 )
 def test_limits(name, high, low, slope_high, slope_low, lib):
@@ -71,18 +80,77 @@ def test_limits(name, high, low, slope_high, slope_low, lib):
     a, cache = f.forward(lib([[1e4, -1e4]], "float32"), xp=lib.xp)
     dz = f.backward(cache, lib([[1.0, 1.0]], "float32"), xp=lib.xp)
     np.testing.assert_allclose(lib.host(a), [[high, low]], rtol=1e-6)
-    np.testing.assert_allclose(lib.host(dz), [[slope_high, slope_low]], rtol=1e-6)
+    np.testing.assert_allclose(lib.host(dz), [[slope_high, slope_low]], rtol=1e-6, atol=2e-8)
 
 
 @pytest.mark.parametrize(
     ("f", "slope"),
-    [(xpnn.ReLU(), 0.0), (xpnn.LeakyReLU(0.25), 0.25), (xpnn.ELU(2.0), 1.0)],
+    [(xpnn.ReLU(), 0.0), (xpnn.LeakyReLU(0.25), 0.25), (xpnn.ELU(2.0), 1.0), (xpnn.SELU(), LAMBDA)],
 )
 def test_convention_at_the_kink(f, slope, lib):
     a, cache = f.forward(lib([[0.0, -0.0]]), xp=lib.xp)
     dz = f.backward(cache, lib([[1.0, 1.0]]), xp=lib.xp)
     np.testing.assert_array_equal(lib.host(a), 0.0)
     np.testing.assert_array_equal(lib.host(dz), slope)
+
+
+def test_hard_sigmoid_is_flat_from_its_corners_on(lib):
+    a, cache = xpnn.HardSigmoid().forward(lib([[-3.0, 3.0, -2.999, 2.999]]), xp=lib.xp)
+    dz = xpnn.HardSigmoid().backward(cache, lib([[6.0] * 4]), xp=lib.xp)
+    np.testing.assert_array_equal(lib.host(a)[0, :2], [0.0, 1.0])
+    np.testing.assert_array_equal(lib.host(dz), [[0.0, 0.0, 1.0, 1.0]])
+
+
+@pytest.mark.parametrize(("name", "error", "relative"), [("float32", 2e-7, 2e-6), ("float64", 3e-16, 2e-14)])
+def test_the_normal_distribution_has_the_error_that_it_states(name, error, relative, lib):
+    z = np.linspace(-12.0, 12.0, 24001).astype(name)
+    p, density = (lib.host(each).astype(float) for each in activations.normal(lib(z, name), lib.xp))
+    exact = np.asarray([math.erfc(-x / math.sqrt(2)) / 2 for x in z.tolist()])
+    assert abs(p - exact).max() <= error
+    near = abs(z) <= 7
+    assert abs(p[near] / exact[near] - 1).max() <= relative
+    exact = np.exp(-0.5 * z.astype(float) ** 2) / math.sqrt(2 * math.pi)
+    assert abs(density - exact).max() <= error
+    by_erf = np.asarray([(1 + math.erf(x / math.sqrt(2))) / 2 for x in z.tolist()])
+    assert abs(p - by_erf).max() <= error
+
+
+def test_the_form_of_gelu_with_tanh_is_near_the_exact_one(rng):
+    z = np.linspace(-6.0, 6.0, 2001)[None, :]
+    exact, by_tanh = (xpnn.GELU(kind).forward(z, xp=np)[0] for kind in ("none", "tanh"))
+    assert 4e-4 < abs(exact - by_tanh).max() < 5e-4
+
+
+@pytest.mark.parametrize("name", ["swish", "mish", "gelu", "gelu, tanh"])
+def test_the_least_value_is_the_bound(name):
+    f = ACTIVATIONS[name]
+    least = f.forward(np.linspace(-3.0, 0.0, 1_000_001)[None, :], xp=np)[0].min()
+    assert -1e-16 <= least - f.bounds[0] < (1e-4 if name == "gelu" else 1e-11)
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs", "options"),
+    [
+        ("selu", "selu", {}),
+        ("softplus", "softplus", {}),
+        ("softsign", "softsign", {}),
+        ("hard_sigmoid", "hardsigmoid", {}),
+        ("mish", "mish", {}),
+        ("gelu", "gelu", {}),
+        ("gelu, tanh", "gelu", {"approximate": "tanh"}),
+    ],
+)
+def test_the_definitions_are_those_of_torch(name, theirs, options, rng):
+    torch = pytest.importorskip("torch")
+    z, da = torch.asarray(3 * rng.normal(size=(50, 4))), torch.asarray(rng.normal(size=(50, 4)))
+    leaf = z.clone().requires_grad_()
+    expected = getattr(torch.nn.functional, theirs)(leaf, **options)
+    expected.backward(da)
+    xp = arrays.namespace(z=z)
+    a, cache = ACTIVATIONS[name].forward(z, xp=xp)
+    torch.testing.assert_close(a, expected.detach(), rtol=1e-12, atol=1e-14)
+    rtol = 1e-7 if name == "hard_sigmoid" else 1e-12  # torch 2.13 has its 1/6 in float32
+    torch.testing.assert_close(ACTIVATIONS[name].backward(cache, da, xp=xp), leaf.grad, rtol=rtol, atol=1e-13)
 
 
 def test_sigmoid_keeps_its_digits_far_below_zero():
@@ -95,8 +163,17 @@ def test_every_name_gives_its_class(name):
     assert type(activations.get(name)) is type(ACTIVATIONS[name])
 
 
-def test_there_are_the_eight_of_the_source():
-    assert list(activations.NAMES) == ["sigmoid", "tanh", "relu", "leaky_relu", "softmax", "linear", "swish", "elu"]
+def test_first_there_are_the_eight_of_the_source():
+    assert list(activations.NAMES)[:8] == [
+        "sigmoid",
+        "tanh",
+        "relu",
+        "leaky_relu",
+        "softmax",
+        "linear",
+        "swish",
+        "elu",
+    ]
 
 
 def test_an_unknown_name_lists_the_valid_ones_and_suggests_the_nearest():
@@ -125,3 +202,8 @@ def test_elu_needs_alpha_above_zero(alpha):
 def test_leaky_relu_needs_a_slope_of_zero_or_more(slope):
     with pytest.raises(InputError, match="LeakyReLU: negative_slope must be >= 0"):
         xpnn.LeakyReLU(slope)
+
+
+def test_gelu_comes_in_two_forms():
+    with pytest.raises(InputError, match="unknown approximate of GELU 'tan'. Did you mean 'tanh'. Valid: none, tanh"):
+        xpnn.GELU("tan")

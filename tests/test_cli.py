@@ -377,6 +377,7 @@ def test_an_unknown_device_lists_those_there_are(run):
         (["--loss", "msee"], "unknown loss 'msee'. Did you mean 'mse'. Valid: .*binary_crossentropy"),
         (["--optimizer", "sdg"], "unknown optimizer 'sdg'. .*Valid: sgd"),
         (["--loss", "categorical_crossentropy"], "needs several classes, but the task is binary: use binary_cross"),
+        (["--loss", "kullback_leibler"], "needs several classes, but the task is binary: use binary_cross"),
         (["--activation", "relu,tanh"], "--activation gives 2 for the 1 hidden layer of"),
         (["--activation", ""], "--activation gives 0 for the 1 hidden layer of"),
         (["--hidden", "0"], "units must be an integer >= 1, got 0"),
@@ -880,6 +881,11 @@ def test_a_loss_of_classes_for_numbers(run):
         run.train("--loss", "binary_crossentropy", target="amount"),
         "--loss binary_crossentropy is for classes, but the task is regression: use mse",
     )
+
+
+@pytest.mark.parametrize("loss", ["hinge", "poisson", "quantile"])
+def test_a_loss_that_tables_are_not_learned_with(loss, run):
+    check_error(run.train("--loss", loss, target="amount"), f"--loss {loss} does not go with tables, .*: use mse, or")
 
 
 def test_a_device_that_no_library_has(run):

@@ -345,7 +345,7 @@ def assert_same_training(ours, expected, dtype):
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("hidden", ACTIVATIONS)
 def test_steps_of_every_activation_on_batches_of_changing_size(hidden, reduction, weighted, dtype, rng):
-    network = xpnn.mlp([5, 6, 4, 3], hidden=hidden, output="softmax")
+    network = xpnn.mlp([5, 6, 4, 3], hidden=ACTIVATIONS[hidden], output="softmax")
     loss, batches = xpnn.CategoricalCrossentropy(reduction), ragged(rng, dtype, weighted)
     ours, expected = (steps(network, loss, xpnn.Adam(), batches, compile=c) for c in (None, False))
     assert_same_training(ours, expected, dtype)
@@ -358,6 +358,29 @@ def test_steps_of_every_optimizer_and_of_other_losses(optimizer, output, loss, d
     batches = ragged(rng, dtype, weighted=False)
     loss = xpnn.losses.get(loss)
     ours, expected = (steps(network, loss, OPTIMIZERS[optimizer], batches, compile=c) for c in (None, False))
+    assert_same_training(ours, expected, dtype)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    ("output", "loss"),
+    [
+        ("linear", xpnn.MeanAbsoluteError()),
+        ("linear", xpnn.Huber(delta=0.5)),
+        ("linear", xpnn.LogCosh()),
+        ("linear", xpnn.Quantile(quantiles=(0.1, 0.5, 0.9))),
+        ("linear", xpnn.Quantile(quantiles=(0.3,))),
+        ("softplus", xpnn.Poisson()),
+        ("linear", xpnn.Hinge()),
+        ("sigmoid", xpnn.BinaryCrossentropy(label_smoothing=0.1)),
+        ("softmax", xpnn.CategoricalCrossentropy(label_smoothing=0.1)),
+        ("softmax", xpnn.KullbackLeibler()),
+    ],
+)
+def test_steps_of_the_losses_that_are_not_of_the_source(output, loss, weighted, dtype, rng):
+    network = xpnn.mlp([5, 6, 3], hidden="tanh", output=output)
+    batches = [(x, y[:, : loss.columns(3)], w) for x, y, w in ragged(rng, dtype, weighted)]
+    ours, expected = (steps(network, loss, xpnn.Adam(), batches, compile=c) for c in (None, False))
     assert_same_training(ours, expected, dtype)
 
 
@@ -396,7 +419,10 @@ def test_a_batch_shared_out_among_threads_gives_the_same(count, weighted, reduct
 def test_every_activation_and_optimizer_shared_out(hidden, optimizer, rng, shared, monkeypatch):
     calls = shared(2)
     monkeypatch.setattr(plan, "LARGE_BLOCK", 50)
-    network, loss = xpnn.mlp([5, 9, 4, 3], hidden=hidden, output="softmax"), xpnn.CategoricalCrossentropy()
+    network, loss = (
+        xpnn.mlp([5, 9, 4, 3], hidden=ACTIVATIONS[hidden], output="softmax"),
+        xpnn.CategoricalCrossentropy(),
+    )
     batches = ragged(rng, "float64", weighted=False, sizes=(128, 101, 128))
     ours = steps(network, loss, OPTIMIZERS[optimizer], batches)
     assert calls == [2] * 6

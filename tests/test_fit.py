@@ -381,6 +381,66 @@ def test_labels_outside_the_classes(y, message, lib):
         xpnn.fit(xpnn.mlp([2, 3], output="softmax"), lib(grid()), lib(y))
 
 
+def test_targets_that_are_no_distributions_or_not_one_for_all_quantiles(lib):
+    softmax, linear = xpnn.mlp([2, 3], output="softmax"), xpnn.mlp([2, 6])
+    with pytest.raises(InputError, match="y must be distributions, each row summing to 1; row 0 does not"):
+        xpnn.fit(softmax, lib(grid()), lib(grid(d=3)), loss="kullback_leibler")
+    with pytest.raises(InputError, match=r"y must have shape \(4, 2\), one .* and one column per 3 outputs; got"):
+        xpnn.fit(linear, lib(grid()), lib(grid(d=6)), loss="quantile")
+    with pytest.raises(InputError, match=r"needs 3 outputs for each target, .* got 2"):
+        xpnn.fit(xpnn.mlp([2, 2]), lib(grid()), lib(grid(d=1)), loss="quantile")
+    with pytest.raises(InputError, match="y holds -1 at row 0 .*Poisson takes targets from 0 to inf"):
+        xpnn.fit(xpnn.mlp([2, 1], output="softplus"), lib(grid()), lib(grid(-1.0, d=1)), loss="poisson")
+    with pytest.raises(InputError, match="y holds 2 at row 0 .*Hinge takes targets from -1 to 1"):
+        xpnn.fit(xpnn.mlp([2, 1]), lib(grid()), lib(grid(2.0, d=1)), loss="hinge")
+
+
+def test_quantiles_make_an_interval_that_holds_its_share(lib, rng):
+    X = rng.uniform(-1.0, 1.0, (600, 1))
+    y = 2.0 * X[:, 0] + (0.5 + 0.4 * X[:, 0]) * rng.normal(size=600)  # a vector, and more noise to the right
+    network, loss = xpnn.mlp([1, 8, 3], hidden="tanh"), xpnn.Quantile(quantiles=(0.1, 0.5, 0.9))
+    model = xpnn.fit(network, lib(X), lib(y), loss=loss, optimizer=xpnn.Adam(0.03), epochs=300)
+    low, middle, high = lib.host(model.predict(lib(X))).T
+    assert np.mean((low < y) & (y < high)) == pytest.approx(0.8, abs=0.04)
+    width = (high - low)[np.argsort(X[:, 0])]
+    assert width[-100:].mean() > 2 * width[:100].mean()
+    scores = model.evaluate(lib(X), lib(y))
+    assert scores["mean_absolute_error"] == pytest.approx(np.abs(middle - y).mean(), rel=1e-6)
+    assert 0.5 < scores["r2"] < 1
+
+
+def test_counts_are_learned_with_their_rates(lib, rng):
+    X = rng.uniform(-1.0, 1.0, (500, 1))
+    rate = np.exp(1.0 + X)
+    model = xpnn.fit(
+        xpnn.mlp([1, 8, 1], hidden="tanh", output="softplus"), lib(X), lib(rng.poisson(rate)), loss="poisson",
+        optimizer=xpnn.Adam(0.03), epochs=200,
+    )  # fmt: skip
+    np.testing.assert_allclose(lib.host(model.predict(lib(X))), rate, rtol=0.3)
+
+
+@pytest.mark.parametrize("classes", [(0, 1), (-1, 1)])
+def test_a_machine_with_the_hinge_loss_says_yes_above_zero(classes, lib, rng):
+    X = rng.normal(size=(200, 2))
+    yes = X[:, 0] > X[:, 1]
+    y = lib(np.where(yes, classes[1], classes[0]))
+    model = xpnn.fit(xpnn.mlp([2, 1]), lib(X), y, loss="hinge", optimizer=xpnn.Adam(0.1), epochs=100)
+    labels = lib.host(model.predict_labels(lib(X)))
+    assert set(labels.tolist()) == {0, 1}
+    assert np.mean(labels == yes) > 0.95
+    assert model.evaluate(lib(X), y)["accuracy"] == pytest.approx(np.mean(labels == yes))
+
+
+def test_distributions_are_learned(lib, rng):
+    X = rng.normal(size=(50, 2))
+    e = np.exp(X @ rng.normal(size=(2, 3)))
+    y = e / e.sum(axis=1, keepdims=True)
+    network = xpnn.mlp([2, 3], output="softmax")
+    model = xpnn.fit(network, lib(X), lib(y), loss="kullback_leibler", optimizer=xpnn.Adam(0.1), epochs=200)
+    assert model.history["loss"][-1] < 1e-3
+    np.testing.assert_allclose(lib.host(model.predict(lib(X))), y, atol=0.02)
+
+
 def test_text_and_complex_numbers_are_not_data():
     with pytest.raises(
         InputError, match=r"y must hold real numbers, got dtype <U4: number the classes 0, 1, … first"

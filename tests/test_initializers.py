@@ -36,13 +36,19 @@ def test_mean_variance_and_limits(name):
         ("leaky_relu", xpnn.HeNormal),
         ("elu", xpnn.HeNormal),
         ("swish", xpnn.HeNormal),
+        ("gelu", xpnn.HeNormal),
+        ("mish", xpnn.HeNormal),
+        ("softplus", xpnn.HeNormal),
+        ("selu", xpnn.LecunNormal),
         ("sigmoid", xpnn.GlorotUniform),
         ("tanh", xpnn.GlorotUniform),
         ("softmax", xpnn.GlorotUniform),
         ("linear", xpnn.GlorotUniform),
+        ("softsign", xpnn.GlorotUniform),
+        ("hard_sigmoid", xpnn.GlorotUniform),
     ],
 )
-def test_he_for_the_relu_family_and_glorot_otherwise(activation, cls):
+def test_he_for_the_relu_family_lecun_for_selu_and_glorot_otherwise(activation, cls):
     layer = xpnn.Dense(3, activations.get(activation))
     assert layer.weight_initializer == cls()
     assert layer.bias_initializer == xpnn.Zeros()

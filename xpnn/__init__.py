@@ -6,12 +6,18 @@ course text" in docstrings is the Vietnamese "Tóm tắt Neural Network", whose 
 
 from xpnn.activations import (
     ELU,
+    GELU,
+    SELU,
     Activation,
+    HardSigmoid,
     LeakyReLU,
     Linear,
+    Mish,
     ReLU,
     Sigmoid,
     Softmax,
+    Softplus,
+    Softsign,
     Swish,
     Tanh,
 )
@@ -35,7 +41,19 @@ from xpnn.initializers import (
     Zeros,
 )
 from xpnn.layers import BatchNormalization, Dense, Dropout, Layer, LayerNormalization
-from xpnn.losses import BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanSquaredError
+from xpnn.losses import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    Hinge,
+    Huber,
+    KullbackLeibler,
+    LogCosh,
+    Loss,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    Poisson,
+    Quantile,
+)
 from xpnn.metrics import (
     F1,
     MAE,
@@ -66,7 +84,7 @@ from xpnn.schedules import (
     StepDecay,
     Warmup,
 )
-from xpnn.training.callbacks import Epoch
+from xpnn.training.callbacks import EarlyStopping, Epoch
 from xpnn.training.fit import fit
 from xpnn.training.step import value_and_grad
 from xpnn.typing import Array
@@ -76,9 +94,11 @@ __version__ = "0.1.0"
 __all__ = [
     "ELU",
     "F1",
+    "GELU",
     "MAE",
     "MSE",
     "R2",
+    "SELU",
     "SGD",
     "Accuracy",
     "Activation",
@@ -99,32 +119,42 @@ __all__ = [
     "Dense",
     "Device",
     "Dropout",
+    "EarlyStopping",
     "Epoch",
     "Exponential",
     "GlorotNormal",
     "GlorotUniform",
+    "HardSigmoid",
     "HeNormal",
     "HeUniform",
+    "Hinge",
+    "Huber",
     "Initializer",
     "InputError",
     "InverseScaling",
+    "KullbackLeibler",
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
     "LecunNormal",
     "Linear",
     "Lion",
+    "LogCosh",
     "LogLoss",
     "Loss",
+    "MeanAbsoluteError",
     "MeanSquaredError",
     "Metric",
+    "Mish",
     "Model",
     "ModelFileError",
     "MultiStep",
     "NAdam",
     "OneCycle",
     "Optimizer",
+    "Poisson",
     "Precision",
+    "Quantile",
     "RMSprop",
     "ReLU",
     "Recall",
@@ -134,6 +164,8 @@ __all__ = [
     "Sequential",
     "Sigmoid",
     "Softmax",
+    "Softplus",
+    "Softsign",
     "StepDecay",
     "Swish",
     "Tanh",

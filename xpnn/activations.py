@@ -1,10 +1,11 @@
 """The activation functions: A = f(Z), element by element (softmax: along the row), and their derivatives.
 
 Each has two methods. ``forward(z, xp=xp)`` gives ``(a, cache)``; ``backward(cache, da, xp=xp)`` gives
-``dz = da ⊗ f'(z)``. The cache is A itself wherever the derivative follows from A, so that Z can be dropped.
+``dz = da ⊗ f'(z)``. The cache is A itself wherever the derivative follows from A, so that Z can be dropped; where it
+does not, it is f'(z), or of swish a and σ(z).
 Shapes: z, a, da and dz are all (n, l). None overflows, whatever z.
 
-Source: section "List activation function" of the course text.
+Source: section "List activation function" of the course text, down to ELU; those after it name theirs.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from xpnn.errors import InputError
-from xpnn.registry import Registry
+from xpnn.registry import Registry, unknown
 from xpnn.typing import Array, Namespace
 
 
@@ -241,3 +242,207 @@ class ELU(Activation):
         """``dz`` from a."""
         a = cache
         return da * xp.where(a >= 0, 1.0, a + self.alpha)
+
+
+_SCALE, _ALPHA = 1.0507009873554805, 1.6732632423543772  # λ and α of SELU
+
+
+@_registry.register("selu")
+@dataclass(frozen=True)
+class SELU(Activation):
+    """Scaled exponential linear unit:  a = λ z if z ≥ 0 else λ α (eᶻ - 1),  λ ≈ 1.0507,  α ≈ 1.6733.
+
+    With LeCun normal weights these two constants keep the mean 0 and the variance 1 of what goes in.
+    Backward:  dz = da ⊗ (λ if a ≥ 0 else a + λ α), because λ α eᶻ = a + λ α. At z = 0 the derivative is λ.
+    See arXiv:1706.02515.
+    """
+
+    bounds = (-_SCALE * _ALPHA, math.inf)
+    weight_initializer = "lecun_normal"
+
+    def forward(self, z: Array, *, xp: Namespace) -> tuple[Array, Any]:
+        """``(a, a)``."""
+        negative = _SCALE * _ALPHA * xp.expm1(xp.minimum(z, 0.0))  # minimum: as for ELU
+        a = xp.where(z >= 0, _SCALE * z, negative)
+        return a, a
+
+    def backward(self, cache: Array, da: Array, *, xp: Namespace) -> Array:
+        """``dz`` from a."""
+        a = cache
+        return da * xp.where(a >= 0, _SCALE, a + _SCALE * _ALPHA)
+
+
+@_registry.register("softplus")
+@dataclass(frozen=True)
+class Softplus(Activation):
+    """Softplus, a smooth ReLU:  a = log(1 + eᶻ).   Its outputs are above 0: rates, for a Poisson loss, say.
+
+    Backward:  dz = da ⊗ (1 - e⁻ᵃ), which is σ(z).   Computed as max(z, 0) + log(1 + e⁻|ᶻ|), which does not overflow.
+    See Dugas et al., Incorporating second-order functional knowledge, 2001.
+    """
+
+    bounds = (0.0, math.inf)
+    weight_initializer = "he_normal"
+
+    def forward(self, z: Array, *, xp: Namespace) -> tuple[Array, Any]:
+        """``(a, a)``."""
+        a = xp.maximum(z, 0.0) + xp.log1p(xp.exp(-xp.abs(z)))
+        return a, a
+
+    def backward(self, cache: Array, da: Array, *, xp: Namespace) -> Array:
+        """``dz`` from a."""
+        return -da * xp.expm1(-cache)
+
+
+@_registry.register("softsign")
+@dataclass(frozen=True)
+class Softsign(Activation):
+    """Softsign:  a = z / (1 + |z|), like tanh but slower towards ±1.
+
+    Backward:  dz = da ⊗ (1 - |a|)².   See Glorot and Bengio, Understanding the difficulty of training deep
+    feedforward neural networks, 2010.
+    """
+
+    bounds = (-1.0, 1.0)
+
+    def forward(self, z: Array, *, xp: Namespace) -> tuple[Array, Any]:
+        """``(a, a)``."""
+        a = z / (1.0 + xp.abs(z))
+        return a, a
+
+    def backward(self, cache: Array, da: Array, *, xp: Namespace) -> Array:
+        """``dz`` from a."""
+        rest = 1.0 - xp.abs(cache)
+        return da * (rest * rest)
+
+
+@_registry.register("hard_sigmoid")
+@dataclass(frozen=True)
+class HardSigmoid(Activation):
+    """Sigmoid in three straight pieces:  a = min(max(z / 6 + 1/2, 0), 1), as ``torch.nn.Hardsigmoid``.
+
+    Backward:  dz = da ⊗ (1/6 if 0 < a < 1 else 0); at z = ±3 the derivative is taken as 0.
+    """
+
+    bounds = (0.0, 1.0)
+
+    def forward(self, z: Array, *, xp: Namespace) -> tuple[Array, Any]:
+        """``(a, a)``."""
+        a = xp.minimum(xp.maximum(z / 6.0 + 0.5, 0.0), 1.0)
+        return a, a
+
+    def backward(self, cache: Array, da: Array, *, xp: Namespace) -> Array:
+        """``dz`` from a."""
+        a = cache
+        return da * (xp.astype((a > 0) & (a < 1), da.dtype) / 6.0)
+
+
+@_registry.register("mish")
+@dataclass(frozen=True)
+class Mish(Activation):
+    """Mish:  a = z tanh(log(1 + eᶻ)).
+
+    With eᶻ = w / v, the larger of w and v being 1 so that nothing overflows, and d = w² + 2 w v + 2 v²:
+    a = z (w² + 2 w v) / d.
+
+    Backward:  dz = da ⊗ (a / z + 4 z w v² (w + v) / d²).   See arXiv:1908.08681.
+    """
+
+    bounds = (-0.3088434130172506, math.inf)
+    weight_initializer = "he_normal"
+
+    def forward(self, z: Array, *, xp: Namespace) -> tuple[Array, Any]:
+        """``(a, ∂a/∂z)``."""
+        e = xp.exp(-xp.abs(z))
+        w, v = xp.where(z >= 0, 1.0, e), xp.where(z >= 0, e, 1.0)
+        n = w * (w + 2.0 * v)
+        d = n + 2.0 * v * v
+        t, r = n / d, v / d
+        return z * t, t + z * (4.0 * w * (w + v) * r * r)
+
+    def backward(self, cache: Array, da: Array, *, xp: Namespace) -> Array:
+        """``dz`` from ∂a/∂z."""
+        return da * cache
+
+
+@_registry.register("gelu")
+@dataclass(frozen=True)
+class GELU(Activation):
+    """Gaussian error linear unit:  a = z Φ(z),  Φ the standard normal distribution, (1 + erf(z / √2)) / 2.
+
+    Backward:  dz = da ⊗ (Φ(z) + z φ(z)),  φ(z) = e^(-z²/2) / √(2π) the density.   See arXiv:1606.08415, and `normal`
+    for the error of Φ here.
+
+    Parameters
+    ----------
+    approximate : {"none", "tanh"}
+        ``"tanh"`` puts (1 + tanh(√(2/π) (z + 0.044715 z³))) / 2 for Φ(z), as many transformers do: a then differs by
+        up to 5e-4. The names are those of ``torch.nn.GELU``.
+    """
+
+    approximate: str = "none"
+    bounds = (-0.17004075057125413, math.inf)  # of the tanh form, the lower one by 7e-5
+    weight_initializer = "he_normal"
+
+    def __post_init__(self) -> None:
+        if self.approximate not in ("none", "tanh"):
+            raise InputError(unknown("approximate of GELU", str(self.approximate), ("none", "tanh")))
+
+    def forward(self, z: Array, *, xp: Namespace) -> tuple[Array, Any]:
+        """``(a, ∂a/∂z)``."""
+        p, density = normal(z, xp) if self.approximate == "none" else _normal_by_tanh(z, xp)
+        return z * p, p + z * density
+
+    def backward(self, cache: Array, da: Array, *, xp: Namespace) -> Array:
+        """``dz`` from ∂a/∂z."""
+        return da * cache
+
+
+_FAR = 40.0  # from here on Φ(-z) and φ(z) are 0 in float64 too, and powers of z need not be taken
+
+
+def normal(z: Array, xp: Namespace) -> tuple[Array, Array]:
+    """Φ(z) and φ(z), the standard normal distribution and its density.
+
+    The Array API has no erf. Here Φ(-|z|) = e^(-z²/2) P(|z|) / Q(|z|) with polynomials of degree 8 and 9, whose terms
+    are all positive: one formula for every z, which keeps its digits far below 0.
+
+    The error of Φ is at most 3e-16 in float64 and 2e-7 in float32; relative to Φ, down to z = -7, at most 2e-14 and
+    2e-6.
+
+    Source: the form is that of W. J. Cody, Rational Chebyshev approximations for the error function, 1969. The
+    coefficients were fitted for this one in 40 digits: P/Q is e^(z²/2) Φ(-z) up to a relative 7e-17 on [0, 12].
+    """
+    x = xp.minimum(xp.abs(z), _FAR)
+    e = xp.exp(-0.5 * x * x)
+    tail = e * _polynomial(_P, x) / _polynomial(_Q, x)
+    return xp.where(z >= 0, 1.0 - tail, tail), e * (1.0 / math.sqrt(2.0 * math.pi))
+
+
+# from the highest power down
+_P = (
+    4.904618771555945e-06, 0.00012295744240485362, 0.001479437729493492, 0.011038921973391062, 0.05560443504851565,
+    0.19359181018511548, 0.4572332347490443, 0.678234371959373, 0.5,
+)  # fmt: skip
+_Q = (
+    1.2294056034783507e-05, 0.00030820860712038215, 0.0037206942450721597, 0.02797869005739228, 0.14306330421726232,
+    0.5123192434590128, 1.2781687957158967, 2.1333917098497017, 2.154353304721624, 1.0,
+)  # fmt: skip
+
+
+def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
+    """Horner's scheme."""
+    first, *rest = coefficients
+    value: Any = first
+    for c in rest:
+        value = value * x + c
+    return cast(Array, value)
+
+
+def _normal_by_tanh(z: Array, xp: Namespace) -> tuple[Array, Array]:
+    """σ(2 √(2/π) (z + 0.044715 z³)) for Φ(z), which is the form with tanh, and its derivative for φ(z)."""
+    x = xp.maximum(xp.minimum(z, _FAR), -_FAR)
+    square = x * x
+    c = 2.0 * math.sqrt(2.0 / math.pi)
+    p = _logistic(c * x * (1.0 + 0.044715 * square), xp)
+    return p, p * (1.0 - p) * (c + 3.0 * 0.044715 * c * square)

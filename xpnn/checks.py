@@ -10,7 +10,7 @@ import numpy as np
 
 from xpnn import arrays, backends
 from xpnn.errors import InputError
-from xpnn.losses import CategoricalCrossentropy, Loss
+from xpnn.losses import CategoricalCrossentropy, KullbackLeibler, Loss
 from xpnn.network import Sequential
 from xpnn.typing import Array, Namespace
 
@@ -79,40 +79,44 @@ def features(X: Array, network: Sequential, xp: Namespace, *, dtype: Any, name: 
 
 
 def targets(y: Array, loss: Loss, n: int, k: int, xp: Namespace, *, dtype: Any, name: str = "y") -> Array:
-    """Y as the loss takes it: (n, k) in `dtype`, or integer labels (n,) for categorical cross-entropy.
+    """Y as the loss takes it: (n, t) in `dtype`, or integer labels (n,) for categorical cross-entropy.
 
-    A vector (n,) is taken as the column (n, 1) where the network has one output.
+    t is the number of outputs k, for the loss of several quantiles k over their number. A vector (n,) is taken as the
+    column (n, 1) where t is 1.
 
     Raises
     ------
     InputError
-        If the shape is wrong, or a target is NaN, infinite, or outside the classes.
+        If the shape is wrong, or a target is NaN, infinite, or outside the classes; if the loss cannot do with k
+        outputs.
     """
     _numeric(y, name, xp)
+    t = loss.columns(k)
     categorical = isinstance(loss, CategoricalCrossentropy)
     numbers = tuple(y.shape) == (n,) and xp.isdtype(y.dtype, "integral")
     if categorical and numbers:
         y = xp.astype(y, arrays.default_integer(xp))  # unsigned ones cannot be compared on torch
         _within(y, 0, k - 1, f"the network has {k} outputs: number the classes from 0 to {k - 1}", name, xp)
         return y
-    if tuple(y.shape) == (n,) and k == 1:
+    if tuple(y.shape) == (n,) and t == 1:
         y = xp.reshape(y, (n, 1))
-    if tuple(y.shape) != (n, k):
-        also = f", or integer labels ({n},)" if categorical else f" or ({n},)" if k == 1 else ""
+    if tuple(y.shape) != (n, t):
+        also = f", or integer labels ({n},)" if categorical else f" or ({n},)" if t == 1 else ""
+        each = "output" if t == k else f"{k // t} outputs"
         hint = " For class numbers give the network output='softmax'." if numbers else ""
         raise InputError(
-            f"{name} must have shape ({n}, {k}){also}, one row per row of X and one column per output; "
+            f"{name} must have shape ({n}, {t}){also}, one row per row of X and one column per {each}; "
             f"got {y.dtype} with shape {tuple(y.shape)}.{hint}"
         )
     y = _finite(y, name, xp, dtype)
     low, high = loss.targets
     if (low, high) != Loss.targets:
         _within(y, low, high, f"{type(loss).__name__} takes targets from {low:g} to {high:g}", name, xp)
-    if categorical:
+    if isinstance(loss, CategoricalCrossentropy | KullbackLeibler):
         wrong = xp.abs(xp.sum(y, axis=1) - 1.0) > 1e-3
         if bool(xp.any(wrong)):
-            row = _first(wrong, xp)
-            raise InputError(f"{name} must be one-hot, each row summing to 1; row {row} does not.")
+            row, kind = _first(wrong, xp), "one-hot" if categorical else "distributions"
+            raise InputError(f"{name} must be {kind}, each row summing to 1; row {row} does not.")
     return y
 
 

@@ -15,7 +15,7 @@ from xpnn import metrics as scoring
 from xpnn.activations import Softmax
 from xpnn.errors import InputError, ModelFileError
 from xpnn.files import tensors
-from xpnn.losses import Loss
+from xpnn.losses import Hinge, Loss
 from xpnn.metrics import Metric
 from xpnn.network import Sequential, check_network
 from xpnn.training import step
@@ -108,16 +108,18 @@ class Model:
         -------
         array
             Softmax: the number of the class with the largest probability, (n,). One sigmoid output: 1 where
-            Ŷ ≥ 1/2, else 0, (n,). Several sigmoid outputs: the same for each, (n, k). If the model has `labels`
-            and the classes exclude each other, a NumPy array of the classes' names instead, (n,).
+            Ŷ ≥ 1/2, after training with the hinge loss Ŷ ≥ 0, else 0, (n,). Several sigmoid outputs: the same for
+            each, (n, k). If the model has `labels` and the classes exclude each other, a NumPy array of the
+            classes' names instead, (n,).
 
         Raises
         ------
         InputError
-            As `predict`; also if the output is neither softmax nor sigmoid.
+            As `predict`; also if the output is neither softmax nor sigmoid, nor the loss the hinge loss.
         """
         xp, f = arrays.one_place(X=X, model=self.params), self.network.output_activation
-        if not (isinstance(f, Softmax) or f.bounds == (0.0, 1.0)):
+        threshold = self._threshold
+        if not (isinstance(f, Softmax) or threshold is not None):
             raise InputError(
                 f"predict_labels needs a softmax or sigmoid output, this network's is {f!r}: use predict."
             )
@@ -126,7 +128,7 @@ class Model:
             if isinstance(f, Softmax):
                 indices = xp.argmax(output, axis=1)
             else:
-                indices = xp.astype(output >= 0.5, xp.int32)
+                indices = xp.astype(output >= threshold, xp.int32)
                 if output.shape[1] > 1:
                     return indices
                 indices = indices[:, 0]
@@ -159,9 +161,10 @@ class Model:
         Returns
         -------
         dict of str to float
-            ``"loss"``; after a softmax or sigmoid output ``"accuracy"``, otherwise ``"r2"`` and
-            ``"mean_absolute_error"``; then the metrics asked for, each under the name it was asked for by, an object
-            under its ``name``. One that has the name of a figure given anyway takes its place.
+            ``"loss"``; after a softmax or sigmoid output or the hinge loss ``"accuracy"``, otherwise ``"r2"`` and
+            ``"mean_absolute_error"``, of the quantile nearest 1/2 if the loss has several; then the metrics asked for,
+            each under the name it was asked for by, an object under its ``name``. One that has the name of a figure
+            given anyway takes its place.
 
         Raises
         ------
@@ -169,13 +172,14 @@ class Model:
             As `fit`; also if a metric is unknown or does not fit the network's output.
         """
         xp = arrays.one_place(X=X, y=y, sample_weight=sample_weight, model=self.params)
-        output, k = self.network.output_activation, self.network.shapes[-1][0]
+        output = scoring.output_of(self.network.output_activation, self.loss)
+        k = self.loss.columns(self.network.shapes[-1][0])
         asked, here = scoring.asked(metrics, output, k), backends.of(X)
         with here.on(X):
             X, y, w = checks.data(self.network, self.loss, X, y, sample_weight, dtype=self.params.dtype)
             figures = {"loss": self._value(self.params, self.buffers, X, y, w)}
             prediction = self._predictor((self.params, self.buffers), X)
-            y = scoring.targets(y, prediction, output, xp=xp)
+            prediction, y = scoring.prepared(prediction, y, self.network.output_activation, self.loss, xp=xp)
             usual = scoring.usual(scoring.task(output, k))
             figures |= {name: metric(prediction, y, xp=xp) for name, metric in usual.items()}
             figures |= {name: metric(prediction, y, w, xp=xp) for name, metric in asked.items()}
@@ -251,6 +255,13 @@ class Model:
             "metadata": dict(self.metadata),
         }
         tensors.write(path, named, header)
+
+    @property
+    def _threshold(self) -> float | None:
+        """From where on an output says yes; None if the outputs are numbers."""
+        if isinstance(self.loss, Hinge):
+            return 0.0
+        return 0.5 if self.network.output_activation.bounds == (0.0, 1.0) else None
 
     def _forward(self, X: Array, xp: Namespace) -> Array:
         here = backends.of(X)

@@ -12,7 +12,7 @@ from typing import cast
 import numpy as np
 
 from xpnn.errors import InputError
-from xpnn.typing import Array, Namespace
+from xpnn.typing import Array, HostArray, HostGenerator, Namespace
 
 _PURPOSES = {"weights": 0, "order": 1, "split": 2, "noise": 3}
 
@@ -43,6 +43,22 @@ def data_order(n: int, seed: int, epoch: int) -> np.ndarray[tuple[int], np.dtype
     """The shuffled order of n samples in one epoch, shape (n,), as int32 (int64 from 2³¹ samples on)."""
     order = generator(seed, "order", epoch).permutation(n)
     return order.astype(np.int32 if n < 2**31 else np.int64)
+
+
+def split(y: HostArray, fraction: float, rng: HostGenerator, *, classes: bool) -> tuple[HostArray, HostArray]:
+    """Row numbers to train on and to hold out: at random, and of each class the same share.
+
+    Parameters
+    ----------
+    y : array, shape (n,)
+        The class numbers; with ``classes=False`` only their count matters.
+    fraction : float
+        The share to hold out, 0 ≤ fraction < 1.
+    """
+    groups = [np.flatnonzero(y == value) for value in np.unique(y)] if classes else [np.arange(len(y))]
+    held = [rng.permutation(rows)[: round(fraction * len(rows))] for rows in groups]
+    test = np.sort(np.concatenate(held))
+    return np.setdiff1d(np.arange(len(y)), test), test
 
 
 _WORD = 0x7FFFFFFF

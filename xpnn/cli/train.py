@@ -17,7 +17,7 @@ from xpnn.cli.output import discard, say
 from xpnn.cli.using import refuse_to_overwrite, score, targets
 from xpnn.errors import BackendError, InputError, TrainingDiverged, TrainingInterrupted, XpnnError
 from xpnn.files import tensors
-from xpnn.losses import CategoricalCrossentropy, Loss
+from xpnn.losses import CategoricalCrossentropy, Hinge, KullbackLeibler, Loss, Poisson, Quantile
 from xpnn.model import Model
 from xpnn.network import Sequential, mlp
 from xpnn.tables import Schema
@@ -131,7 +131,7 @@ def _read(options: Options) -> _Data:
         table = tables.as_written(options.data, table, targets)
     whole = tables.make_schema(table, table, targets, task, options.ignore)
     y = whole.outputs(table)
-    rows, held = tables.split(
+    rows, held = random.split(
         y.reshape(len(y), -1)[:, 0],
         options.validation,
         random.generator(options.seed, "split"),
@@ -165,7 +165,12 @@ def _network(options: Options, schema: Schema) -> Sequential:
 def _loss(options: Options, schema: Schema) -> Loss:
     usual = {"multiclass": "categorical_crossentropy", "regression": "mse"}.get(schema.task, "binary_crossentropy")
     loss = losses.get(options.loss or usual)
-    if isinstance(loss, CategoricalCrossentropy) and schema.task != "multiclass":
+    if isinstance(loss, Hinge | Poisson | Quantile):
+        raise InputError(
+            f"--loss {options.loss} does not go with tables, which are learned with one probability per class or one "
+            f"standardised number per target: use {usual}, or xpnn.fit in Python."
+        )
+    if isinstance(loss, CategoricalCrossentropy | KullbackLeibler) and schema.task != "multiclass":
         raise InputError(f"--loss {options.loss} needs several classes, but the task is {schema.task}: use {usual}.")
     if schema.task == "regression" and loss.domain != Loss.domain:
         raise InputError(f"--loss {options.loss} is for classes, but the task is regression: use {usual}.")

@@ -30,7 +30,8 @@ class Dense(Layer):
     activation : str or Activation
         f, one for the whole layer.
     weight_initializer : str or Initializer, optional
-        Initial W. By default He normal for relu, leaky relu, elu and swish, Glorot uniform otherwise.
+        Initial W. By default He normal for relu and what is like it (leaky relu, elu, swish, gelu, mish, softplus),
+        LeCun normal for selu, Glorot uniform otherwise.
     bias_initializer : str or Initializer
         Initial b.
 

@@ -12,7 +12,7 @@ A weight of 2 equals a repeated row; a mean over samples that all weigh 0 is NaN
 scikit-learn's functions, and so are the conventions where a quotient is 0 / 0: each metric says what it gives.
 """
 
-from xpnn.metrics.base import NAMES, Metric, asked, check_task, get, targets, task
+from xpnn.metrics.base import NAMES, Metric, asked, check_task, get, output_of, prepared, task
 from xpnn.metrics.decisions import F1, Accuracy, BalancedAccuracy, Precision, Recall, TopK
 from xpnn.metrics.distances import MAE, MSE, R2
 from xpnn.metrics.probabilities import LogLoss, RocAuc
@@ -34,7 +34,8 @@ __all__ = [
     "asked",
     "check_task",
     "get",
-    "targets",
+    "output_of",
+    "prepared",
     "task",
     "usual",
 ]

@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields
 from typing import ClassVar, cast
 
 from xpnn import arrays
-from xpnn.activations import Activation, Softmax
+from xpnn.activations import Activation, Sigmoid, Softmax
 from xpnn.errors import InputError
-from xpnn.losses import one_hot
+from xpnn.losses import Hinge, Loss, one_hot
 from xpnn.registry import Registry
 from xpnn.typing import Array, Namespace
 
@@ -150,21 +150,35 @@ def asked(metrics: Iterable[str | Metric], activation: Activation, k: int) -> di
     return found
 
 
-def targets(y: Array, prediction: Array, activation: Activation, *, xp: Namespace) -> Array:
-    """Targets that `fit` takes as metrics take them: one-hot rows as labels where the classes exclude each other.
+def output_of(activation: Activation, loss: Loss) -> Activation:
+    """The output activation as the metrics see it: the hinge loss makes classes of a linear one."""
+    return Sigmoid() if isinstance(loss, Hinge) else activation
+
+
+def prepared(
+    prediction: Array, y: Array, activation: Activation, loss: Loss, *, xp: Namespace
+) -> tuple[Array, Array]:
+    """Predictions and targets as `fit` has them, as metrics take them.
+
+    After the hinge loss as probabilities and 0 or 1; of several quantiles the one nearest 1/2; one-hot rows as labels
+    where the classes exclude each other.
 
     Parameters
     ----------
+    prediction : array, shape (n, outputs)
     y : array, shape (n, k), or integer labels, shape (n,)
         Rows that are not quite one-hot count as their largest entry.
-    prediction : array, shape (n, k)
     activation : Activation
         That of the output layer.
+    loss : Loss
     """
+    if isinstance(loss, Hinge):
+        prediction, y = Sigmoid().forward(prediction, xp=xp)[0], xp.astype(y > 0, prediction.dtype)
+    prediction = loss.point(prediction)
     k = prediction.shape[1]
-    if task(activation, k) == "multiclass":
-        return y if y.ndim == 1 else cast(Array, xp.argmax(y, axis=1))
-    return y if y.ndim == 2 else one_hot(y, k, like=prediction, xp=xp)
+    if task(output_of(activation, loss), k) == "multiclass":
+        return prediction, (y if y.ndim == 1 else cast(Array, xp.argmax(y, axis=1)))
+    return prediction, (y if y.ndim == 2 else one_hot(y, k, like=prediction, xp=xp))
 
 
 def ratio(a: Array, b: Array, xp: Namespace, *, otherwise: float = 0.0) -> Array:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from xpnn.errors import InputError
 from xpnn.tables.cells import (
     is_number,
@@ -145,22 +142,6 @@ def row_numbers(table: pl.DataFrame, schema: Schema) -> list[str]:
     """The columns used as numbers that may only name the rows: whole numbers, each different."""
     used = [table[name] for name in schema.numeric]
     return [c.name for c in used if table.height > 20 and c.dtype.is_integer() and c.n_unique() == table.height]
-
-
-def split(y: NDArray[Any], fraction: float, rng: np.random.Generator, *, classes: bool) -> tuple[Any, Any]:
-    """Row numbers to train on and to hold out: at random, and of each class the same share.
-
-    Parameters
-    ----------
-    y : array, shape (n,)
-        The class numbers; with ``classes=False`` only their count matters.
-    fraction : float
-        The share to hold out, 0 ≤ fraction < 1.
-    """
-    groups = [np.flatnonzero(y == value) for value in np.unique(y)] if classes else [np.arange(len(y))]
-    held = [rng.permutation(rows)[: round(fraction * len(rows))] for rows in groups]
-    test = np.sort(np.concatenate(held))
-    return np.setdiff1d(np.arange(len(y)), test), test
 
 
 def _classes(table: pl.DataFrame, targets: Sequence[str], task: str) -> list[Any]:

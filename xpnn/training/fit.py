@@ -5,25 +5,28 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from xpnn import arrays, backends, checks, losses, optimizers
+from xpnn import metrics as scoring
 from xpnn.checks import Data
 from xpnn.errors import InputError, TrainingDiverged, TrainingInterrupted
 from xpnn.losses import Loss
+from xpnn.metrics import Metric, output_of, prepared
 from xpnn.model import Model
 from xpnn.network import Sequential, check_network
 from xpnn.optimizers import Optimizer
 from xpnn.schedules import History, Schedule
+from xpnn.training import samples
 from xpnn.training.batches import EpochLoss, Take, batches
-from xpnn.training.callbacks import Callback, Epoch
+from xpnn.training.callbacks import Callback, EarlyStopping, Epoch
 from xpnn.training.progress import Progress
-from xpnn.training.step import State, first_state, make_step, value
+from xpnn.training.step import State, first_state, make_step, predictor, value
 from xpnn.typing import Array, Namespace
 
 
@@ -41,7 +44,10 @@ def fit(
     seed: int = 0,
     params: Array | None = None,
     sample_weight: Array | None = None,
+    class_weight: str | Mapping[Any, float] | None = None,
     validation_data: tuple[Array, Array] | None = None,
+    validation_split: float | None = None,
+    metrics: Sequence[str | Metric] = (),
     labels: Sequence[Any] | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = False,
@@ -59,11 +65,11 @@ def fit(
         converted to the library's default real dtype: float64 for NumPy and CuPy, float32 for PyTorch and JAX.
     y : array, shape (n, k)
         The targets; (n,) will do for one output, and integer labels (n,) from 0 to k - 1 for categorical
-        cross-entropy.
+        cross-entropy. For `Quantile` a column per target, whatever the number of quantiles.
     loss : str or Loss, optional
-        What to minimise: ``"mse"``, ``"binary_crossentropy"``, ``"categorical_crossentropy"``, or an object such as
-        ``BinaryCrossentropy(reduction="sum")``. By default the output activation decides: binary cross-entropy for
-        sigmoid, categorical for softmax, mean squared error otherwise.
+        What to minimise: ``"mse"``, ``"binary_crossentropy"``, ``"categorical_crossentropy"`` or another of
+        `xpnn.losses.NAMES`, or an object such as ``BinaryCrossentropy(reduction="sum")``. By default the output
+        activation decides: binary cross-entropy for sigmoid, categorical for softmax, mean squared error otherwise.
     optimizer : str or Optimizer
         How: ``SGD(0.5)`` for gradient descent with α = 0.5; ``"sgd"`` has α = 0.01.
     epochs : int
@@ -81,8 +87,16 @@ def fit(
         buffers, the optimizer's moments, the order of the data.
     sample_weight : array, shape (n,), optional
         The weight of each sample, ≥ 0; a weight of 2 equals a repeated row.
+    class_weight : "balanced" or mapping, optional
+        What the samples of each class weigh: ``"balanced"`` gives every class the same weight in all; a mapping goes
+        from class numbers, or names among `labels`, to weights ≥ 0, and other classes weigh 1.
     validation_data : (array, array), optional
         Data like X and y to compute the ``"validation_loss"`` on after each epoch.
+    validation_split : float, optional
+        Instead of it, the share of the samples to hold out for that: drawn by the seed, of each class the same share.
+    metrics : sequence of str or Metric
+        What else to compute on the validation data: ``["accuracy", "f1"]`` fills ``"validation_accuracy"`` and
+        ``"validation_f1"`` of the history.
     labels : sequence, optional
         The names of the classes, kept in the model: k after softmax, 2 after one sigmoid output, k after several.
     callbacks : sequence of callable
@@ -131,7 +145,15 @@ def fit(
     with backends.of(X).on(X):
         dtype = arrays.real_dtype(X, xp)
         train = checks.data(network, loss, X, y, sample_weight, dtype=dtype)
+        asked = _asked(metrics, network, loss, validation_data is not None or validation_split is not None)
         check = None
+        if validation_split is not None:
+            if validation_data is not None:
+                raise InputError("validation_data and validation_split are both given: leave out one.")
+            train, check = samples.held_out(train, validation_split, loss, seed, xp)
+        if class_weight is not None:
+            classes = max(2, network.shapes[-1][0])
+            train = samples.class_weighted(train, class_weight, loss, classes, labels, xp)
         if validation_data is not None:
             X_val, y_val = _pair(validation_data)
             arrays.one_place(X=X, X_val=X_val, y_val=y_val)
@@ -142,7 +164,7 @@ def fit(
         else:
             params = arrays.copy(checks.parameters(params, network, xp, dtype=dtype), xp)
         loop = _Loop(
-            network, loss, optimizer, train, check, epochs, batch_size, shuffle, tol, seed, drawn, compile, xp
+            network, loss, optimizer, train, check, asked, epochs, batch_size, shuffle, tol, seed, drawn, compile, xp
         )
         # where there are callbacks epoch by epoch: they are to find the products' threads as their program has them
         throughout = contextlib.nullcontext() if callbacks else backends.of(X).steps()
@@ -163,6 +185,7 @@ class _Loop:
     optimizer: Optimizer
     train: Data
     check: Data | None
+    metrics: dict[str, Metric]
     epochs: int
     batch_size: int | None
     shuffle: bool
@@ -185,7 +208,10 @@ class _Loop:
         xp, backend = self.xp, backends.of(params)
         history: dict[str, list[float]] = {"loss": []}
         if self.check:
-            history["validation_loss"] = []
+            history |= {name: [] for name in ("validation_loss", *self.metrics)}
+        rising = frozenset(name for name, metric in self.metrics.items() if metric.larger_is_better)
+        for callback in callbacks:
+            _check_monitor(callback, history)
         view = MappingProxyType(history)
         _check_schedule(self.optimizer, self.epochs, self.per_epoch, history)
         step = make_step(
@@ -200,6 +226,7 @@ class _Loop:
             history=view,
         )
         J = value(self.network, self.loss, backend, xp)
+        predict = predictor(self.network, backend, xp) if self.metrics else None
         state = first_state(self.network, self.optimizer, params, xp=xp)
         # what training has reached after the last finished epochs
         snapshots = deque([self._snapshot(0, state)])
@@ -239,12 +266,16 @@ class _Loop:
                 if len(snapshots) == 2:
                     snapshots.popleft()  # before another copy is made
                 reached = self._snapshot(epoch, step.whole(state))
-                checked = float(J(self._params(reached), reached.buffers, *self.check)) if self.check else None
+                checked = [J(self._params(reached), reached.buffers, *self.check)] if self.check else []
+                if predict is not None:
+                    checked += self._scores(predict((self._params(reached), reached.buffers), self.check[0]))
                 history["loss"].append(mean)
-                if checked is not None:
-                    history["validation_loss"].append(checked)
+                for name, score in zip(
+                    list(history)[1:], backend.numbers(checked, xp) if checked else (), strict=True
+                ):
+                    history[name].append(float(score))
                 snapshots.append(reached)
-                told = Epoch(epoch, self.epochs, view, self._params(reached), reached.buffers)
+                told = Epoch(epoch, self.epochs, view, self._params(reached), reached.buffers, rising)
                 answers = [callback(told) for callback in callbacks]
                 if self.tol is not None and mean <= self.tol:
                     stopped = "tol"
@@ -263,7 +294,17 @@ class _Loop:
                 model=model(reached, "interrupted"),
                 epoch=reached.epoch,
             ) from None
+        best = [c.best for c in callbacks if isinstance(c, EarlyStopping) and c.restore and c.best is not None]
+        if best and best[0].number < snapshots[-1].epoch:
+            return replace(model(snapshots[-1], stopped), params=best[0].params, buffers=best[0].buffers)
         return model(snapshots[-1], stopped)
+
+    def _scores(self, prediction: Array) -> list[Array]:
+        """The metrics of a prediction for the validation data, left on the device."""
+        assert self.check is not None
+        _, y, w = self.check
+        prediction, y = prepared(prediction, y, self.network.output_activation, self.loss, xp=self.xp)
+        return [metric(prediction, y, w, xp=self.xp) for metric in self.metrics.values()]
 
     def _snapshot(self, epoch: int, state: State) -> _Snapshot:
         """A copy, because the next step may write over the state; after the last there is none."""
@@ -316,6 +357,25 @@ def _check_schedule(optimizer: Optimizer, epochs: int, per_epoch: int, history: 
                 f"the learning rate's schedule watches {each!r}, but this training records "
                 f"{', '.join(map(repr, history))} only: pass validation_data, or watch another."
             )
+
+
+def _asked(metrics: Sequence[str | Metric], network: Sequential, loss: Loss, validating: bool) -> dict[str, Metric]:
+    """The metrics by their names in the history."""
+    found = scoring.asked(metrics, output_of(network.output_activation, loss), loss.columns(network.shapes[-1][0]))
+    if found and not validating:
+        raise InputError(
+            f"metrics={list(found)!r} are computed on validation data, and there are none: pass validation_data or "
+            "validation_split."
+        )
+    return {f"validation_{name}": metric for name, metric in found.items()}
+
+
+def _check_monitor(callback: Callback, history: History) -> None:
+    if isinstance(callback, EarlyStopping) and callback.monitor not in history:
+        raise InputError(
+            f"EarlyStopping watches {callback.monitor!r}, but this training records "
+            f"{', '.join(map(repr, history))} only: pass validation_data, validation_split or metrics, or watch another."
+        )
 
 
 def _check_callbacks(callbacks: Sequence[Callback]) -> Sequence[Callback]:
