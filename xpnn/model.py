@@ -162,9 +162,9 @@ class Model:
         -------
         dict of str to float
             ``"loss"``; after a softmax or sigmoid output or the hinge loss ``"accuracy"``, otherwise ``"r2"`` and
-            ``"mean_absolute_error"``, of the quantile nearest 1/2 if the loss has several; then the metrics asked for,
-            each under the name it was asked for by, an object under its ``name``. One that has the name of a figure
-            given anyway takes its place.
+            ``"mean_absolute_error"``, of the quantile nearest 1/2 if the loss has several; then the metrics asked
+            for, each under the name it was asked for by, an object under its ``name``. One that has the name of a
+            figure given anyway takes its place.
 
         Raises
         ------

@@ -74,6 +74,7 @@ class EarlyStopping:
     minimum_change: float = 0.0
     restore: bool = True
     best: Epoch | None = field(default=None, init=False, repr=False)
+    _reached: float = field(default=math.nan, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.patience, bool) or not isinstance(self.patience, Integral) or self.patience < 0:

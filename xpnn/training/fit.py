@@ -267,13 +267,12 @@ class _Loop:
                     snapshots.popleft()  # before another copy is made
                 reached = self._snapshot(epoch, step.whole(state))
                 checked = [J(self._params(reached), reached.buffers, *self.check)] if self.check else []
-                if predict is not None:
+                if predict is not None and self.check is not None:
                     checked += self._scores(predict((self._params(reached), reached.buffers), self.check[0]))
                 history["loss"].append(mean)
-                for name, score in zip(
-                    list(history)[1:], backend.numbers(checked, xp) if checked else (), strict=True
-                ):
-                    history[name].append(float(score))
+                scores = backend.numbers(checked, xp).tolist() if checked else []
+                for name, score in zip(list(history)[1:], scores, strict=True):
+                    history[name].append(score)
                 snapshots.append(reached)
                 told = Epoch(epoch, self.epochs, view, self._params(reached), reached.buffers, rising)
                 answers = [callback(told) for callback in callbacks]
@@ -374,7 +373,7 @@ def _check_monitor(callback: Callback, history: History) -> None:
     if isinstance(callback, EarlyStopping) and callback.monitor not in history:
         raise InputError(
             f"EarlyStopping watches {callback.monitor!r}, but this training records "
-            f"{', '.join(map(repr, history))} only: pass validation_data, validation_split or metrics, or watch another."
+            f"{', '.join(map(repr, history))} only: pass validation_data or metrics, or watch another."
         )
 
 

@@ -120,6 +120,6 @@ def _number(name: Any, k: int, labels: Sequence[Any] | None) -> int:
 
 
 def _weight(name: Any, weight: Any) -> float:
-    if isinstance(weight, bool) or not isinstance(weight, Real) or not 0 <= weight < math.inf:
+    if isinstance(weight, bool) or not isinstance(weight, Real) or not 0 <= float(weight) < math.inf:
         raise InputError(f"class_weight of {name!r} must be a number >= 0, got {weight!r}.")
     return float(weight)
