@@ -12,6 +12,7 @@ import sys
 import numpy as np
 import pytest
 
+import xpnn
 from xpnn import backends, bench
 from xpnn.bench import contenders, machine, measure, memory, peers, plot, report, rows, sweeps
 from xpnn.bench.contenders import Contender
@@ -186,10 +187,11 @@ def test_the_same_name_twice_is_one_contender():
     assert [c.library for c in every].count("numpy") == 1
 
 
+@pytest.mark.parametrize("rule", [object(), xpnn.AdamW(), xpnn.RMSprop()], ids=lambda rule: type(rule).__name__)
 @pytest.mark.parametrize("peer", peers.NAMES)
-def test_a_peer_without_the_optimizer_says_so(peer, monkeypatch):
+def test_a_peer_without_the_optimizer_says_so(peer, rule, monkeypatch):
     pytest.importorskip(peer)
-    monkeypatch.setattr(Workload, "rule", property(lambda self: object()))
+    monkeypatch.setattr(Workload, "rule", property(lambda self: rule))
     with pytest.raises(InputError, match="only adam and sgd are written here"):
         peers.find([peer])[0][0].prepare(SMALL)
     if peer == "jax" and peers.importlib.util.find_spec("optax"):

@@ -100,12 +100,12 @@ def _own_optimizer(workload: Workload) -> Any:
     import jax.numpy as jnp
 
     rule, each = workload.rule, jax.tree.map
-    if isinstance(rule, SGD):
+    if type(rule) is SGD:
         return lambda params: (), lambda g, state, params: (
             each(lambda p, g: p - rule.learning_rate * g, params, g),
             state,
         )
-    if not isinstance(rule, Adam):
+    if type(rule) is not Adam:
         raise no_such_optimizer("jax", workload)
     alpha, beta_1, beta_2, epsilon = rule.learning_rate, rule.beta_1, rule.beta_2, rule.epsilon
 
@@ -132,9 +132,9 @@ def _optax(workload: Workload) -> Any:
     import optax
 
     rule = workload.rule
-    if isinstance(rule, Adam):
+    if type(rule) is Adam:
         optimizer = optax.adam(rule.learning_rate, rule.beta_1, rule.beta_2, rule.epsilon)
-    elif isinstance(rule, SGD):
+    elif type(rule) is SGD:
         optimizer = optax.sgd(rule.learning_rate)
     else:
         raise no_such_optimizer("jax", workload)

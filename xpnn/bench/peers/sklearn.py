@@ -64,9 +64,9 @@ def _model(workload: Workload) -> Any:
 
     rule, classes = workload.rule, workload.sizes[-1]
     options: dict[str, Any] = {"learning_rate_init": getattr(rule, "learning_rate", math.nan)}
-    if isinstance(rule, Adam):
+    if type(rule) is Adam:
         options |= {"beta_1": rule.beta_1, "beta_2": rule.beta_2, "epsilon": rule.epsilon}
-    elif isinstance(rule, SGD):
+    elif type(rule) is SGD:
         options |= {"momentum": 0.0, "nesterovs_momentum": False}
     else:
         raise no_such_optimizer("scikit-learn", workload)

@@ -81,10 +81,10 @@ def _optimizer(model: Any, workload: Workload, *, fused: bool) -> Any:
     import torch
 
     rule, options = workload.rule, {"fused": True} if fused else {}
-    if isinstance(rule, Adam):
+    if type(rule) is Adam:
         betas = (rule.beta_1, rule.beta_2)
         return torch.optim.Adam(model.parameters(), rule.learning_rate, betas, rule.epsilon, **options)
-    if isinstance(rule, SGD):
+    if type(rule) is SGD:
         return torch.optim.SGD(model.parameters(), rule.learning_rate, **options)
     raise no_such_optimizer("torch", workload)
 
