@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import xpnn
-from xpnn import tables
+from xpnn import random, tables
 from xpnn.errors import InputError
 
 pl = pytest.importorskip("polars")
@@ -441,23 +441,23 @@ def test_something_else_than_a_description_is_refused(description):
 
 def test_the_split_takes_each_row_once_and_of_each_class_the_same_share():
     y = np.array([0] * 50 + [1] * 10 + [2])
-    rows, held = tables.split(y, 0.2, np.random.default_rng(0), classes=True)
+    rows, held = random.split(y, 0.2, np.random.default_rng(0), classes=True)
     assert sorted([*rows, *held]) == list(range(61))
     assert np.bincount(y[held], minlength=3).tolist() == [10, 2, 0]  # the only row of a class is trained on
 
 
 def test_the_split_of_numbers_counts_rows_alone():
-    rows, held = tables.split(np.linspace(0, 1, 50), 0.2, np.random.default_rng(0), classes=False)
+    rows, held = random.split(np.linspace(0, 1, 50), 0.2, np.random.default_rng(0), classes=False)
     assert (len(rows), len(held)) == (40, 10)
 
 
 def test_the_split_follows_the_generator():
-    one, two, other = (tables.split(np.zeros(50), 0.2, np.random.default_rng(s), classes=False)[1] for s in (1, 1, 2))
+    one, two, other = (random.split(np.zeros(50), 0.2, np.random.default_rng(s), classes=False)[1] for s in (1, 1, 2))
     assert one.tolist() == two.tolist() != other.tolist()
 
 
 def test_nothing_is_held_out_of_a_share_of_zero():
-    rows, held = tables.split(np.zeros(5), 0.0, np.random.default_rng(0), classes=True)
+    rows, held = random.split(np.zeros(5), 0.0, np.random.default_rng(0), classes=True)
     assert (len(rows), len(held)) == (5, 0)
 
 
