@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import xpnn
-from xpnn import schedules
+from xpnn import optimizers, schedules
 from xpnn.errors import InputError
 
 from .cases import SCHEDULES
@@ -173,3 +173,37 @@ def test_names():
         schedules.get("cosin")
     with pytest.raises(NotImplementedError):
         xpnn.Schedule().rate(0, 1, {})
+
+
+RATES = {
+    xpnn.SGD: 0.5, xpnn.Adam: 0.03, xpnn.AdamW: 0.03, xpnn.NAdam: 0.03, xpnn.RMSprop: 0.01, xpnn.Adagrad: 0.2,
+    xpnn.Adadelta: 3.0, xpnn.Lion: 0.005,
+}  # fmt: skip
+RUNS = {
+    "constant": lambda rate: xpnn.Constant(rate),
+    "step_decay": lambda rate: xpnn.StepDecay(rate, every=10, factor=0.5),
+    "multi_step": lambda rate: xpnn.MultiStep(rate, (8, 16), 0.5),
+    "exponential": lambda rate: xpnn.Exponential(rate, 0.95),
+    "inverse_scaling": lambda rate: xpnn.InverseScaling(rate, 0.2),
+    "cosine": lambda rate: xpnn.Cosine(rate, over=160),
+    "cosine_restarts": lambda rate: xpnn.CosineRestarts(rate, first=40, longer=2),
+    "one_cycle": lambda rate: xpnn.OneCycle(rate, over=160),
+    "warmup": lambda rate: xpnn.Warmup(xpnn.Cosine(rate, over=140), over=20),
+    "reduce_on_plateau": lambda rate: xpnn.ReduceOnPlateau(rate, "validation_loss", patience=1),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("cls", RATES, ids=lambda cls: cls.__name__)
+def test_every_optimizer_learns_real_data_with_every_schedule(cls, name):
+    from sklearn.datasets import load_breast_cancer
+
+    assert set(RUNS) == set(schedules.NAMES)
+    assert set(RATES) == set(optimizers.NAMES.values())
+    X, y = load_breast_cancer(return_X_y=True)
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    model = xpnn.fit(
+        xpnn.mlp([30, 8, 1], hidden="tanh", output="sigmoid"), X, y, optimizer=cls(RUNS[name](RATES[cls])), epochs=20,
+        batch_size=64, validation_split=0.2, metrics=["accuracy"],
+    )  # fmt: skip
+    assert model.history["validation_accuracy"][-1] > 0.93

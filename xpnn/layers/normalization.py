@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from xpnn.arrays import host_filled
 from xpnn.errors import InputError
 from xpnn.layers.base import Context, Layer, Parameters, registry
 from xpnn.layout import Shape
-from xpnn.typing import Array, HostArray, HostGenerator, Namespace
+from xpnn.typing import Array, HostArray, HostGenerator
 
 
 @dataclass(frozen=True)
 class _Normalization(Layer):
-    """What both have in common:  Y = γ ⊗ X̂ + β  with  X̂ = (X - μ) / √(σ² + ε)."""
+    """What both have in common:  Y = γ ⊗ X̂ + β  with  X̂ = (X - μ) / √(σ² + ε).
 
+    Attributes
+    ----------
+    axis : int
+        Along which μ and σ² are: 0 for those of each column, 1 for those of each row.
+    """
+
+    axis: ClassVar[int]
     epsilon: float = 1e-5
 
     def __post_init__(self) -> None:
@@ -40,17 +47,22 @@ class _Normalization(Layer):
         """γ = 1, β = 0."""
         return {"gamma": host_filled(input_shape, 1.0), "beta": host_filled(input_shape, 0.0)}
 
+    def backward(
+        self, params: Parameters, cache: Any, dy: Array, ctx: Context, *, input_gradient: bool = True
+    ) -> tuple[Array | None, Parameters]:
+        """``(dX, {"gamma": dγ, "beta": dβ})``, by  dX = (dX̂ - mean(dX̂) - X̂ ⊗ mean(dX̂ ⊗ X̂)) / √(σ² + ε)."""
+        (x_hat, scale), xp = cache, ctx.xp
+        gradients = {"gamma": xp.sum(dy * x_hat, axis=0), "beta": xp.sum(dy, axis=0)}
+        if not input_gradient:
+            return None, gradients
+        d_hat, share = dy * params["gamma"], 1.0 / dy.shape[self.axis]
+        mean = xp.sum(d_hat, axis=self.axis, keepdims=True) * share
+        along = xp.sum(d_hat * x_hat, axis=self.axis, keepdims=True) * share
+        return (d_hat - mean - x_hat * along) * scale, gradients
+
 
 def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-
-
-def _backward(x_hat: Array, scale: Array, d_hat: Array, axis: int, xp: Namespace) -> Array:
-    """``dX = (dX̂ - mean(dX̂) - X̂ ⊗ mean(dX̂ ⊗ X̂)) / √(σ² + ε)``, the means along `axis`; scale is 1 / √(σ² + ε)."""
-    share = 1.0 / x_hat.shape[axis]
-    mean = xp.sum(d_hat, axis=axis, keepdims=True) * share
-    along = xp.sum(d_hat * x_hat, axis=axis, keepdims=True) * share
-    return (d_hat - mean - x_hat * along) * scale
 
 
 @registry.register("layer_normalization")
@@ -77,6 +89,8 @@ class LayerNormalization(_Normalization):
     Source: arXiv:1607.06450; as ``torch.nn.LayerNorm``.
     """
 
+    axis = 1
+
     def forward(self, params: Parameters, x: Array, ctx: Context) -> tuple[Array, Any]:
         """Y, (n, d), and what backward needs."""
         xp, share = ctx.xp, 1.0 / x.shape[1]
@@ -85,14 +99,6 @@ class LayerNormalization(_Normalization):
         scale = 1.0 / xp.sqrt(variance + self.epsilon)
         x_hat = centred * scale
         return params["gamma"] * x_hat + params["beta"], (x_hat, scale)
-
-    def backward(
-        self, params: Parameters, cache: Any, dy: Array, ctx: Context, *, input_gradient: bool = True
-    ) -> tuple[Array | None, Parameters]:
-        """``(dX, {"gamma": dγ, "beta": dβ})``."""
-        (x_hat, scale), xp = cache, ctx.xp
-        gradients = {"gamma": xp.sum(dy * x_hat, axis=0), "beta": xp.sum(dy, axis=0)}
-        return (_backward(x_hat, scale, dy * params["gamma"], 1, xp) if input_gradient else None), gradients
 
 
 @registry.register("batch_normalization")
@@ -121,6 +127,7 @@ class BatchNormalization(_Normalization):
     Source: arXiv:1502.03167; as ``torch.nn.BatchNorm1d``. Sample weights do not enter the means.
     """
 
+    axis = 0
     momentum: float = 0.1
 
     def __post_init__(self) -> None:
@@ -148,11 +155,3 @@ class BatchNormalization(_Normalization):
             "variance": ctx.buffers["variance"] * kept + variance * (self.momentum * unbiased),
         }
         return params["gamma"] * x_hat + params["beta"], (x_hat, scale)
-
-    def backward(
-        self, params: Parameters, cache: Any, dy: Array, ctx: Context, *, input_gradient: bool = True
-    ) -> tuple[Array | None, Parameters]:
-        """``(dX, {"gamma": dγ, "beta": dβ})``."""
-        (x_hat, scale), xp = cache, ctx.xp
-        gradients = {"gamma": xp.sum(dy * x_hat, axis=0), "beta": xp.sum(dy, axis=0)}
-        return (_backward(x_hat, scale, dy * params["gamma"], 0, xp) if input_gradient else None), gradients
