@@ -84,7 +84,7 @@ from xpnn.schedules import (
     StepDecay,
     Warmup,
 )
-from xpnn.training.callbacks import EarlyStopping, Epoch
+from xpnn.training.callbacks import EarlyStopping, Epoch, HistoryFile, TimeLimit
 from xpnn.training.fit import fit
 from xpnn.training.step import value_and_grad
 from xpnn.typing import Array
@@ -128,6 +128,7 @@ __all__ = [
     "HeNormal",
     "HeUniform",
     "Hinge",
+    "HistoryFile",
     "Huber",
     "Initializer",
     "InputError",
@@ -169,6 +170,7 @@ __all__ = [
     "StepDecay",
     "Swish",
     "Tanh",
+    "TimeLimit",
     "TopK",
     "TrainingDiverged",
     "TrainingInterrupted",

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import math
+import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
+from pathlib import Path
 
 from xpnn.errors import InputError
 from xpnn.typing import Array
@@ -90,3 +95,84 @@ class EarlyStopping:
         if epoch.number == 1 or self.best is None or sign * values[-1] < sign * self._reached - self.minimum_change:
             self.best, self._reached = epoch, values[-1]
         return epoch.number - self.best.number > self.patience
+
+
+@dataclass(eq=False)
+class TimeLimit:
+    """A callback that ends the training after the first epoch that is over when the time is.
+
+    Parameters
+    ----------
+    seconds : float
+        Counted from the end of the first epoch on, > 0.
+
+    Raises
+    ------
+    InputError
+        If the number is not above 0.
+    """
+
+    seconds: float
+    _start: float = field(default=math.nan, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if (
+            isinstance(self.seconds, bool)
+            or not isinstance(self.seconds, Real)
+            or not 0 < float(self.seconds) < math.inf
+        ):
+            raise InputError(f"TimeLimit: seconds must be a number > 0, got {self.seconds!r}.")
+
+    def __call__(self, epoch: Epoch) -> bool:
+        """True once the time is over."""
+        if epoch.number == 1:
+            self._start = time.monotonic()
+        return time.monotonic() - self._start >= self.seconds
+
+
+@dataclass(eq=False)
+class HistoryFile:
+    """A callback that writes a line for each epoch to a file, at once: a training that is cut off leaves them.
+
+    Parameters
+    ----------
+    path : str or path
+        Ends in ``.csv`` for a table with a header, or in ``.jsonl`` for a JSON object a line. Each line holds the
+        epoch and the latest value of everything in the history.
+    overwrite : bool
+        Whether a file that is there already may be replaced, when the first epoch is over.
+
+    Raises
+    ------
+    InputError
+        If the ending is another, the folder is not there, or the file is and may not be replaced.
+    """
+
+    path: str | os.PathLike[str]
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        self._check()
+
+    def _check(self) -> None:
+        path = Path(self.path)
+        if path.suffix not in (".csv", ".jsonl"):
+            raise InputError(f"HistoryFile: the file's name must end in .csv or .jsonl, got {str(path)!r}.")
+        if not path.parent.is_dir():
+            raise InputError(f"HistoryFile: there is no folder {str(path.parent)!r} to write {path.name!r} into.")
+        if path.exists() and not self.overwrite:
+            raise InputError(f"HistoryFile: {str(path)!r} is there already: choose another, or say overwrite=True.")
+
+    def __call__(self, epoch: Epoch) -> None:
+        """Write the line of this epoch."""
+        path, row = Path(self.path), {"epoch": epoch.number, **{name: of[-1] for name, of in epoch.history.items()}}
+        if epoch.number == 1:
+            self._check()  # another training may have written it meanwhile
+        with path.open("w" if epoch.number == 1 else "a", encoding="utf-8", newline="") as file:
+            if path.suffix == ".jsonl":
+                file.write(json.dumps(row) + "\n")
+                return
+            writer = csv.DictWriter(file, list(row))
+            if epoch.number == 1:
+                writer.writeheader()
+            writer.writerow(row)
