@@ -393,3 +393,8 @@ def test_targets_of_another_dtype_do_not_change_the_predictions_own(name, lib, r
         lib.check(value, "float32")
         lib.check(gradient, "float32")
         assert float(value) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_what_is_no_name_of_a_reduction_says_how_to_give_the_rest():
+    with pytest.raises(InputError, match=r"Quantile: reduction must be .*, got 0.9: give other .* by name"):
+        xpnn.Quantile(0.9)

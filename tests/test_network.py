@@ -160,3 +160,10 @@ def test_softmax_over_one_node_is_refused():
 def test_the_summary_uses_the_names_that_users_type(capsys):
     xpnn.mlp([2, 3, 1], hidden="leaky_relu").summary()
     assert "1  Dense leaky_relu" in capsys.readouterr().out
+
+
+def test_layers_in_a_list_or_without_brackets_say_how_to_write_them():
+    with pytest.raises(InputError, match=r"layer 1 must be a Layer .* one by one: Sequential\(\*layers"):
+        xpnn.Sequential([xpnn.Dense(1)], input_shape=(2,))
+    with pytest.raises(InputError, match=r"layer 2 must be a Layer .*Write Dropout\(\)"):
+        xpnn.Sequential(xpnn.Dense(1), xpnn.Dropout, input_shape=(2,))

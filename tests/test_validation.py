@@ -153,6 +153,10 @@ def test_options_that_contradict_each_other_are_errors_before_the_first_step(rng
     refused("validation_data and validation_split are both given", validation_split=0.1, validation_data=(X, y))
     refused(r"metrics=\['accuracy'\] are computed on validation data, and there are none", metrics=["accuracy"])
     refused("EarlyStopping watches 'validation_loss', but .* 'loss' only", callbacks=[xpnn.EarlyStopping()])
+    refused(
+        r"Did you mean 'validation_accuracy'\? Pass .* metrics=\['accuracy'\]",
+        callbacks=[xpnn.EarlyStopping("val_accuracy")],
+    )
     refused("watches 'validation_f1'", callbacks=[xpnn.EarlyStopping("validation_f1")], validation_split=0.2)
     refused("'r2' is for regression", metrics=["r2"], validation_split=0.2)
     refused("unknown metric", metrics=["acuracy"], validation_split=0.2)
@@ -166,6 +170,16 @@ def test_options_that_contradict_each_other_are_errors_before_the_first_step(rng
     )
     refused("leaves none to validate on", X=X[:2], y=np.asarray([0, 0]), validation_split=0.1)
     refused("leaves none to train on", X=X[:2], y=np.asarray([0, 0]), validation_split=0.9)
+
+
+def test_batches_of_one_are_refused_where_a_layer_needs_more(rng):
+    X, y = classes(rng)
+    network = xpnn.Sequential(xpnn.BatchNormalization(), xpnn.Dense(3, "softmax"), input_shape=(4,))
+    for options in ({"batch_size": 1}, {"X": X[:1], "y": y[:1]}):
+        data = {"X": X, "y": y} | options
+        with pytest.raises(InputError, match="BatchNormalization needs batches of 2 samples or more"):
+            xpnn.fit(network, **data)
+    xpnn.fit(network, X, y, batch_size=59, epochs=1)  # a last batch of one is no harm
 
 
 def test_class_weights_are_checked():

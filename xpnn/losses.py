@@ -50,6 +50,11 @@ class Loss:
     targets: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.reduction, str):
+            raise InputError(
+                f"{type(self).__name__}: reduction must be 'mean' or 'sum', got {self.reduction!r}: give other "
+                "hyperparameters by name, as in Quantile(quantiles=(0.1, 0.9))."
+            )
         if self.reduction not in ("mean", "sum"):
             raise InputError(unknown("reduction", str(self.reduction), ("mean", "sum")))
 

@@ -53,7 +53,14 @@ class Sequential:
             raise InputError("Sequential: at least one layer is needed, got none.")
         for position, layer in enumerate(layers, 1):
             if not isinstance(layer, Layer):
-                raise InputError(f"Sequential: layer {position} must be a Layer such as Dense(3), got {layer!r}.")
+                hint = ""
+                if isinstance(layer, list | tuple):
+                    hint = " Pass them one by one: Sequential(*layers, input_shape=...)."
+                elif isinstance(layer, type) and issubclass(layer, Layer):
+                    hint = f" Write {layer.__name__}()."
+                raise InputError(
+                    f"Sequential: layer {position} must be a Layer such as Dense(3), got {layer!r}.{hint}"
+                )
         if not isinstance(input_shape, Sequence) or not all(isinstance(d, Integral) and d >= 1 for d in input_shape):
             raise InputError(f"Sequential: input_shape must be a tuple such as (2,), got {input_shape!r}.")
         object.__setattr__(self, "layers", tuple(layers))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import itertools
@@ -17,7 +18,7 @@ from xpnn.bench.workload import Workload
 from xpnn.compiler import mkl
 from xpnn.compiler.blas import threads
 from xpnn.compiler.lanes import on_threads
-from xpnn.compiler.steps import ENOUGH
+from xpnn.compiler.steps import ENOUGH, FEW
 from xpnn.errors import BackendError, XpnnError
 from xpnn.model import Model
 from xpnn.training.step import first_state, make_step
@@ -220,9 +221,11 @@ def _prepare_products(library: str, device: str, workload: Workload) -> Run:
     if not workload.predict:
         results = results[0], zeros(*outputs[:-1]), zeros(*(w.shape for w in W))
 
+    few = library == "numpy" and FEW[0] <= workload.flops < FEW[1]  # on one thread, as steps of this size
+
     def run(steps: int) -> Any:
         nonlocal results
-        with backend.on(x):
+        with backend.on(x), threads.one if few else contextlib.nullcontext():
             for _ in range(steps):
                 results = step(results, x, W, dz)
             backend.synchronize(results[0][-1] if workload.predict else results[2][0])

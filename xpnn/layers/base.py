@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from xpnn.layout import Named, Shape
 from xpnn.registry import Registry
@@ -42,7 +42,15 @@ class Context:
 
 @dataclass(frozen=True)
 class Layer:
-    """Base of the layers: a frozen dataclass of hyperparameters. Shapes are per sample, without n."""
+    """Base of the layers: a frozen dataclass of hyperparameters. Shapes are per sample, without n.
+
+    Attributes
+    ----------
+    least_batch : int
+        The samples that a step of training needs at least.
+    """
+
+    least_batch: ClassVar[int] = 1
 
     def parameter_shapes(self, input_shape: Shape) -> dict[str, Shape]:
         """Name and shape of each parameter, in the order in which they lie in the flat vector."""

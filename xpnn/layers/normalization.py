@@ -107,7 +107,7 @@ class BatchNormalization(_Normalization):
     """Each column to mean 0 and variance 1 over the batch:  Y = γ ⊗ (X - μ) / √(σ² + ε) + β.
 
     In training μ and σ² are those of the batch's columns, and the layer remembers running means of μ and of the
-    unbiased n σ² / (n - 1); in prediction these take their place.
+    unbiased n σ² / (n - 1); in prediction these take their place. Training takes batches of two samples at least.
     Backward as in `LayerNormalization`, the means over the batch. Shapes: X, Y (n, d), all else (d,).
 
     Parameters
@@ -128,6 +128,7 @@ class BatchNormalization(_Normalization):
     """
 
     axis = 0
+    least_batch = 2  # one sample has no variance
     momentum: float = 0.1
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -158,6 +159,7 @@ def fit(
             X_val, y_val = _pair(validation_data)
             arrays.one_place(X=X, X_val=X_val, y_val=y_val)
             check = checks.data(network, loss, X_val, y_val, None, dtype=dtype, names=("X_val", "y_val"))
+        _check_batches(network, batch_size, train[0].shape[0])
         drawn = params is None
         if params is None:
             params = network.init(seed, like=train[0])
@@ -340,6 +342,16 @@ def _pair(validation_data: object) -> tuple[Array, Array]:
     return validation_data[0], validation_data[1]
 
 
+def _check_batches(network: Sequential, batch_size: int | None, n: int) -> None:
+    size = min(batch_size or n, n)
+    for layer in network.layers:
+        if size < layer.least_batch:
+            raise InputError(
+                f"{type(layer).__name__} needs batches of {layer.least_batch} samples or more, but batch_size="
+                f"{batch_size} of {n} samples makes them {size}: use a larger one."
+            )
+
+
 def _check_schedule(optimizer: Optimizer, epochs: int, per_epoch: int, history: History) -> None:
     schedule = getattr(optimizer, "learning_rate", None)
     if not isinstance(schedule, Schedule):
@@ -348,7 +360,8 @@ def _check_schedule(optimizer: Optimizer, epochs: int, per_epoch: int, history: 
     if schedule.length > there:
         raise InputError(
             f"the learning rate's schedule is longer than the training: {schedule!r} is made for {schedule.length} "
-            f"{schedule.unit}s, but there are {epochs} epochs of {per_epoch} steps: shorten it, or train for longer."
+            f"{schedule.unit}s, but there are {there} (epochs: {epochs}, steps in each: {per_epoch}): shorten it to "
+            f"{there}, or train for longer."
         )
     for each in schedule.monitors:
         if each not in history:
@@ -371,9 +384,16 @@ def _asked(metrics: Sequence[str | Metric], network: Sequential, loss: Loss, val
 
 def _check_monitor(callback: Callback, history: History) -> None:
     if isinstance(callback, EarlyStopping) and callback.monitor not in history:
+        known = ["loss", "validation_loss", *(f"validation_{name}" for name in scoring.NAMES)]
+        nearest = difflib.get_close_matches(callback.monitor, known, n=1, cutoff=0.6)
+        watched = callback.monitor if callback.monitor in known else "".join(nearest)
+        guess = f" Did you mean {watched!r}?" if watched and watched != callback.monitor else ""
+        metric = watched.removeprefix("validation_")
+        also = f" and metrics=[{metric!r}]" if metric in scoring.NAMES else ""
         raise InputError(
             f"EarlyStopping watches {callback.monitor!r}, but this training records "
-            f"{', '.join(map(repr, history))} only: pass validation_data or metrics, or watch another."
+            f"{', '.join(map(repr, history))} only.{guess} Pass validation_data or validation_split{also}, or watch "
+            "another."
         )
 
 
