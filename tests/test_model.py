@@ -263,25 +263,6 @@ def test_a_device_needs_a_library(tmp_path):
         xpnn.load(tmp_path / "m", device="cuda:0")
 
 
-@dataclasses.dataclass(frozen=True)
-class Cube(xpnn.Activation):
-    """An activation of a user's own."""
-
-    def forward(self, z, *, xp):
-        return z**3, z
-
-    def backward(self, cache, da, *, xp):
-        return da * 3 * cache**2
-
-
-def test_a_part_of_one_s_own_trains_but_is_refused_by_save_before_anything_is_written(tmp_path):
-    X = np.ones((4, 2))
-    model = xpnn.fit(xpnn.mlp([2, 3, 1], hidden=Cube()), X, X[:, :1], epochs=2)
-    with pytest.raises(ModelFileError, match=r"Cube\(\) cannot be saved: .*Cube is not a part of xpnn's own"):
-        model.save(tmp_path / "m")
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_metadata_that_is_no_json_is_an_error_of_ours(tmp_path):
     model, _ = trained(LIBRARIES["numpy"])
     with pytest.raises(ModelFileError, match="cannot write .*not JSON serializable"):

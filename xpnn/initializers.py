@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xpnn.errors import InputError
 from xpnn.registry import Registry
 from xpnn.typing import HostArray
 
@@ -18,6 +19,22 @@ class Initializer:
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> HostArray:
         """Draw an array of the given shape; for weights the shape is (n_in, n_out)."""
         raise NotImplementedError
+
+
+def draw(initializer: Initializer, shape: tuple[int, ...], rng: np.random.Generator) -> HostArray:
+    """What an initializer draws, found to be of that shape.
+
+    Raises
+    ------
+    InputError
+        If it is not: one of the user's own may give anything.
+    """
+    drawn = initializer.sample(shape, rng)
+    if not isinstance(drawn, np.ndarray) or drawn.shape != shape:
+        name = type(initializer).__name__
+        got = f"shape {drawn.shape}" if isinstance(drawn, np.ndarray) else f"a {type(drawn).__name__}"
+        raise InputError(f"{name}.sample must return a NumPy array of shape {shape}, got {got}.")
+    return drawn
 
 
 _registry = Registry("initializer", Initializer)

@@ -18,7 +18,7 @@ import math
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from numbers import Real
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from xpnn import arrays
 from xpnn.activations import Activation, Linear, Sigmoid, Softmax
@@ -99,17 +99,19 @@ class Loss:
         """
         if xp is None:
             xp = arrays.namespace(prediction=prediction, y=y, sample_weight=sample_weight)
-        if y.shape != (prediction.shape[0], self.columns(prediction.shape[1])):
-            y = self._expand(y, prediction, xp)
-        if y.dtype != prediction.dtype:
-            y = xp.astype(y, prediction.dtype)
-        terms, gradient = self.terms(prediction, y, xp=xp)
+        terms, gradient = self.terms(prediction, self.prepared(y, prediction, xp=xp), xp=xp)
         factor = self._factor(terms, sample_weight, xp)
         return xp.sum(terms * factor), gradient * factor
 
     def __call__(self, prediction: Array, y: Array, sample_weight: Array | None = None) -> Array:
         """J alone, an array of shape ()."""
         return self.value_and_grad(prediction, y, sample_weight)[0]
+
+    def prepared(self, y: Array, prediction: Array, *, xp: Namespace) -> Array:
+        """Y as `terms` takes it: a row for each of Ŷ, in Ŷ's dtype."""
+        if y.shape != (prediction.shape[0], self.columns(prediction.shape[1])):
+            y = self._expand(y, prediction, xp)
+        return y if y.dtype == prediction.dtype else cast(Array, xp.astype(y, prediction.dtype))
 
     def _expand(self, y: Array, prediction: Array, xp: Namespace) -> Array:
         n, k = prediction.shape

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from xpnn import arrays, backends, checks, losses, registry
+from xpnn import arrays, backends, checks, losses, parts, registry
 from xpnn import metrics as scoring
 from xpnn.activations import Softmax
 from xpnn.errors import InputError, ModelFileError
@@ -182,7 +182,7 @@ class Model:
             prediction, y = scoring.prepared(prediction, y, self.network.output_activation, self.loss, xp=xp)
             usual = scoring.usual(scoring.task(output, k))
             figures |= {name: metric(prediction, y, xp=xp) for name, metric in usual.items()}
-            figures |= {name: metric(prediction, y, w, xp=xp) for name, metric in asked.items()}
+            figures |= {name: parts.metric_value(metric, prediction, y, w, xp=xp) for name, metric in asked.items()}
             numbers = here.numbers(list(figures.values()), xp)
         return dict(zip(figures, numbers.tolist(), strict=True))
 
@@ -230,12 +230,14 @@ class Model:
         """Write the model to a file: whole, or not at all.
 
         The file is in the safetensors format, with the arrays ``layers.0.W``, ``layers.0.b``, … and everything
-        else as JSON in its metadata. Loading it runs no code.
+        else as JSON in its metadata. A part that is not xpnn's own stands there as the module and the name to import
+        its class from, which `load` does for modules that it is told to trust; otherwise loading runs no code.
 
         Raises
         ------
         ModelFileError
-            If the file cannot be written; what was there before is then still there.
+            If the file cannot be written, or a part of one's own could not be imported or made again; what was there
+            before is then still there.
         """
         to_host = backends.of(self.params).to_host
         params = cast(Array, to_host(self.params))
@@ -290,6 +292,7 @@ def load(
     like: Array | None = None,
     backend: str | None = None,
     device: str | None = None,
+    trusted: Sequence[str] = (),
 ) -> Model:
     """Read a model file.
 
@@ -303,6 +306,9 @@ def load(
         ``"numpy"`` (the default), ``"cupy"``, ``"torch"``, ``"jax"`` or another library's package name.
     device : str, optional
         ``"cpu"``, ``"cuda:0"``, …; the library's default device if not given.
+    trusted : sequence of str, optional
+        The modules, ``["my_parts"]``, or single classes, ``["my_parts:Snake"]``, that may be imported for parts of
+        the model that are not xpnn's own. Importing a module runs its code. None is imported otherwise.
 
     Returns
     -------
@@ -311,15 +317,17 @@ def load(
     Raises
     ------
     ModelFileError
-        If the file is missing, broken, or not one of xpnn's.
+        If the file is missing, broken, or not one of xpnn's; if it has parts that are not xpnn's own and not trusted
+        (it names them), or that cannot be imported.
     BackendError
         If the library or device cannot be used here.
     """
     if like is not None and (backend is not None or device is not None):
         raise InputError("load: give either like=array, or a backend and device.")
     named, header = tensors.read(path)
+    registry.check_trusted([header.get("network"), header.get("loss")], trusted)
     try:
-        network = Sequential.from_json(header["network"])
+        network = Sequential.from_json(header["network"], trusted)
         kinds = {array.dtype.name for array in named.values()}
         if len(kinds) > 1 or not kinds <= {"float32", "float64"}:
             raise InputError(f"its arrays should be all float32 or all float64, and are {', '.join(sorted(kinds))}")
@@ -328,7 +336,7 @@ def load(
             for each in (network.parameter_shapes, network.buffer_shapes)
         )
         flat = cast(HostArray, network.flatten(params)), cast(HostArray | None, network.flatten_buffers(buffers))
-        loss = losses.get(registry.build(header["loss"]))
+        loss = losses.get(registry.build(header["loss"], trusted))
         rest = {name: _of_type(kind, header, name) for name, kind in _REST.items()}
     except (KeyError, TypeError, AttributeError, InputError) as error:
         raise ModelFileError(f"{path} does not describe a model of xpnn: {error!r}.") from error

@@ -125,6 +125,12 @@ class Sequential:
             raise InputError(f"{self!r} has no parameters: there is nothing to train.")
         rng = random.generator(seed, "weights")
         drawn = [layer.init(shape, rng) for layer, shape in zip(self.layers, self.shapes, strict=False)]
+        for layer, named, shapes in zip(self.layers, drawn, self.parameter_shapes, strict=True):
+            given = {name: tuple(array.shape) for name, array in named.items()}
+            if list(given.items()) != list(shapes.items()):  # in this order, too
+                raise InputError(
+                    f"{type(layer).__name__}.init must return arrays of its parameter_shapes, {shapes}, got {given}."
+                )
         return _one_vector(drawn, like)
 
     def init_buffers(self, *, like: Array | None = None) -> Array | None:
@@ -260,9 +266,10 @@ class Sequential:
         }
 
     @classmethod
-    def from_json(cls, description: dict[str, Any]) -> Sequential:
-        """The network that `to_json` described."""
-        return cls(*map(registry.build, description["layers"]), input_shape=tuple(description["input_shape"]))
+    def from_json(cls, description: dict[str, Any], trusted: Sequence[str] = ()) -> Sequential:
+        """The network that `to_json` described; `trusted` as `xpnn.load` takes it."""
+        layers = registry.build(list(description["layers"]), trusted)
+        return cls(*layers, input_shape=tuple(description["input_shape"]))
 
 
 def _one_vector(layers: list[dict[str, HostArray]], like: Array | None) -> Array:

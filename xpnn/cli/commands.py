@@ -87,6 +87,11 @@ def train(**options: Any) -> int:
 
 
 def _given_model(command: Callable[..., Any]) -> Callable[..., Any]:
+    command = click.option(
+        "--trust", "trusted", multiple=True, metavar="MODULE",
+        help="Import parts of the model that are not xpnn's own from this module, found where Python finds modules "
+             "or in the current folder, which runs its code; several times for several.",
+    )(command)  # fmt: skip
     return click.argument("model", type=_FILE)(command)
 
 
@@ -97,24 +102,24 @@ def _given_model(command: Callable[..., Any]) -> Callable[..., Any]:
     "--out", type=_FILE, metavar="PREDICTIONS.csv", help="Where to write them; by default they are printed."
 )
 @click.option("--probabilities", is_flag=True, help="Add a column with the probability of each class or label.")
-def predict(model: Path, data: Path, out: Path | None, probabilities: bool) -> None:
+def predict(model: Path, data: Path, out: Path | None, probabilities: bool, trusted: tuple[str, ...]) -> None:
     """Predict the target for each row of a CSV, TSV or Parquet file."""
-    using.predict(model, data, out, probabilities=probabilities)
+    using.predict(model, data, out, probabilities=probabilities, trusted=trusted)
 
 
 @xpnn.command()
 @_given_model
 @click.argument("data", type=_FILE)
-def evaluate(model: Path, data: Path) -> None:
+def evaluate(model: Path, data: Path, trusted: tuple[str, ...]) -> None:
     """Score a model on rows whose target is known."""
-    using.evaluate(model, data)
+    using.evaluate(model, data, trusted=trusted)
 
 
 @xpnn.command()
 @_given_model
-def summary(model: Path) -> None:
+def summary(model: Path, trusted: tuple[str, ...]) -> None:
     """Show what is in a model file: the network, its columns, how it was trained."""
-    using.summary(model)
+    using.summary(model, trusted=trusted)
 
 
 @xpnn.command()

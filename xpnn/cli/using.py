@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def predict(model: Path, data: Path, out: Path | None, *, probabilities: bool) -> None:
+def predict(model: Path, data: Path, out: Path | None, *, probabilities: bool, trusted: Sequence[str] = ()) -> None:
     """Predict each row of a table; print the predictions as CSV or write them to a file."""
-    network, schema = load_with_schema(model)
+    network, schema = load_with_schema(model, trusted)
     if probabilities and schema.task == "regression":
         raise InputError("--probabilities is for classes; this model predicts numbers (regression).")
     if out is not None:
@@ -45,9 +46,9 @@ def predict(model: Path, data: Path, out: Path | None, *, probabilities: bool) -
     print(f"wrote {len(x):,} predictions to {out}", file=sys.stderr)
 
 
-def evaluate(model: Path, data: Path) -> None:
+def evaluate(model: Path, data: Path, *, trusted: Sequence[str] = ()) -> None:
     """Print how well a model does on a table that has the target columns."""
-    network, schema = load_with_schema(model)
+    network, schema = load_with_schema(model, trusted)
     table = tables.read(data, text=schema.as_text)
     if absent := [name for name in schema.targets if name not in table.columns]:
         raise InputError(
@@ -61,9 +62,9 @@ def evaluate(model: Path, data: Path) -> None:
     print(text.columns([("rows", f"{len(x):,}"), *score(network, schema, x, y)]))
 
 
-def summary(model: Path) -> None:
+def summary(model: Path, *, trusted: Sequence[str] = ()) -> None:
     """Print what is in a model file."""
-    loaded = load(model)
+    loaded = _load(model, trusted)
     print(loaded)
     schema = tables.schema_of(loaded) if "table" in loaded.metadata else None
     rows = [("loss", type(loaded.loss).__name__)]
@@ -80,15 +81,21 @@ def summary(model: Path) -> None:
     print(text.columns(rows))
 
 
-def load_with_schema(path: Path) -> tuple[Model, Schema]:
+def load_with_schema(path: Path, trusted: Sequence[str] = ()) -> tuple[Model, Schema]:
     """A model that ``xpnn train`` wrote, on NumPy, and what its columns mean."""
     if path.suffix.lower() in (".csv", ".tsv", ".parquet", ".pq"):
         raise InputError(f"{path} looks like a table: give the MODEL first, then the DATA.")
-    model = load(path)
+    model = _load(path, trusted)
     try:
         return model, tables.schema_of(model)
     except InputError as error:
         raise ModelFileError(f"{path}: {error}") from error
+
+
+def _load(path: Path, trusted: Sequence[str]) -> Model:
+    if trusted and (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # last: no file that lies here takes the place of a module that is installed
+    return load(path, trusted=trusted)
 
 
 def targets(y: NDArray[Any], loss: Loss, schema: Schema) -> NDArray[Any]:

@@ -78,8 +78,8 @@ class Dense(Layer):
         """Initial W and b, on the host."""
         shapes = self.parameter_shapes(input_shape)
         return {
-            "W": self.weight_initializer.sample(shapes["W"], rng),
-            "b": self.bias_initializer.sample(shapes["b"], rng),
+            "W": initializers.draw(self.weight_initializer, shapes["W"], rng),
+            "b": initializers.draw(self.bias_initializer, shapes["b"], rng),
         }
 
     def forward(self, params: Parameters, x: Array, ctx: Context) -> tuple[Array, Any]:

@@ -13,7 +13,7 @@ from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from xpnn import arrays, backends, checks, losses, optimizers
+from xpnn import arrays, backends, checks, losses, optimizers, parts
 from xpnn import metrics as scoring
 from xpnn.checks import Data
 from xpnn.errors import InputError, TrainingDiverged, TrainingInterrupted
@@ -119,7 +119,8 @@ def fit(
     Raises
     ------
     InputError
-        If shapes do not fit, a value is NaN or infinite, a label is outside the classes, or an option is wrong.
+        If shapes do not fit, a value is NaN or infinite, a label is outside the classes, or an option is wrong; if a
+        part of one's own returns another shape, dtype or library than it must.
     ArrayError
         If arrays of two libraries or devices are given.
     TrainingDiverged
@@ -165,6 +166,7 @@ def fit(
             params = network.init(seed, like=train[0])
         else:
             params = arrays.copy(checks.parameters(params, network, xp, dtype=dtype), xp)
+        parts.check_training(network, loss, params, train, xp, optimizer=optimizer, metrics=asked.values())
         loop = _Loop(
             network, loss, optimizer, train, check, asked, epochs, batch_size, shuffle, tol, seed, drawn, compile, xp
         )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
-from xpnn import arrays, backends, losses
+from xpnn import arrays, backends, losses, parts
 from xpnn.activations import Linear
 from xpnn.backends import Backend
 from xpnn.layers import Context
@@ -62,14 +62,16 @@ def value_and_grad(network: Sequential, loss: str | Loss) -> ValueAndGrad:
     Raises
     ------
     InputError
-        If the loss is unknown, or not defined for what the network's output activation can give.
+        If the loss is unknown, or not defined for what the network's output activation can give; by the function, if
+        a part of one's own returns another shape, dtype or library than it must.
 
     Notes
     -----
     Source: section "Backpropagation", summarised for the 2-4-5-1 network in its four steps.
     """
     check_network(network, "value_and_grad(network, loss)")
-    full = _value_gradient_buffers(network, losses.get(loss))
+    loss = losses.get(loss)
+    full, check = _value_gradient_buffers(network, loss), parts.once(parts.check_training, network, loss)
 
     def f(
         params: Array, X: Array, y: Array, sample_weight: Array | None = None, *, buffers: Array | None = None
@@ -78,6 +80,7 @@ def value_and_grad(network: Sequential, loss: str | Loss) -> ValueAndGrad:
         if buffers is None:
             buffers = network.init_buffers(like=params)
         with backends.of(params).on(params):
+            check(X, network, loss, params, (X, y, sample_weight), xp, buffers=buffers)
             value, gradient, _ = full(params, buffers, X, y, sample_weight, Context(xp, training=True))
         return value, gradient
 
@@ -112,7 +115,16 @@ def predictor(
         params, buffers = state
         return network.forward_pass(params, X, Context(xp), buffers)[0]
 
-    return backend.forward(forward, xp)
+    run = backend.forward(forward, xp)
+    if not parts.of_users(network):
+        return run
+    check = parts.once(parts.check_prediction, network)
+
+    def checked(state: tuple[Array, Array | None], X: Array) -> Array:
+        check(X, network, *state, X, xp)
+        return run(state, X)
+
+    return checked
 
 
 def value(network: Sequential, loss: Loss, backend: Backend, xp: Namespace) -> Callable[..., Array]:
