@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pytest
 
 from xpnn import arrays, backends
+from xpnn.testing import libraries
 
 if importlib.util.find_spec("jax"):
     import jax
@@ -19,19 +18,8 @@ if importlib.util.find_spec("jax"):
 
 
 @dataclass(frozen=True)
-class Library:
-    """One way of holding arrays: a library, on a device, perhaps read-only."""
-
-    name: str
-    xp: Any
-    device: Any = None
-    after: Callable[[Any], Any] = lambda array: array
-
-    def __call__(self, host, dtype=None):
-        """The host array there; floating arrays in the named dtype."""
-        host = np.asarray(host)
-        wanted = getattr(self.xp, dtype) if dtype and host.dtype.kind == "f" else None
-        return self.after(arrays.from_host(host, self.xp, dtype=wanted, device=self.device))
+class Library(libraries.Library):
+    """One way of holding arrays, with assertions."""
 
     def host(self, array) -> np.ndarray:
         """The array on the host, found to be of this library and on this device."""
@@ -47,28 +35,11 @@ class Library:
             assert array.dtype == getattr(self.xp, dtype)
 
 
-def _read_only(array: np.ndarray) -> np.ndarray:
-    array.flags.writeable = False
-    return array
-
-
-def _libraries() -> dict[str, Library]:
-    found = {}
-    numpy = backends.get("numpy").namespace()
-    found["numpy"] = Library("numpy", numpy)
-    found["numpy-readonly"] = Library("numpy-readonly", numpy, after=_read_only)
-    if importlib.util.find_spec("array_api_strict"):
-        strict = importlib.import_module("array_api_strict")
-        found["strict"] = Library("strict", backends.get("array_api_strict").namespace(), strict.Device("device1"))
-    for name in ("torch", "jax", "cupy"):
-        backend = backends._backend(name)
-        if backend.probe(None) is None:
-            device = backend.device(backend.device_names()[0])
-            found[name] = Library(name, backend.namespace(), device)
-    return found
-
-
-LIBRARIES = _libraries()
+LIBRARIES = {
+    name: Library(name, each.xp, each.device, each.read_only)
+    for each in libraries.libraries()
+    for name in ["strict" if each.name == libraries.STRICT else each.name]
+}
 
 
 def pytest_report_header() -> str:

@@ -1,6 +1,6 @@
-"""Every backward against central differences in float64, and against automatic differentiation.
+"""Every backward pass through networks against central differences in float64, and against automatic differentiation.
 
-The directional check compares (f(θ + h v) - f(θ - h v)) / 2h with ⟨gradient, v⟩ for random directions v.
+That of each part by itself is held to central differences by `xpnn.testing`, in tests/test_testing.py.
 """
 
 from dataclasses import replace
@@ -10,69 +10,12 @@ import pytest
 
 import xpnn
 from xpnn import activations, losses
-
-from .cases import ACTIVATIONS, LAYERS, LOSSES, targets_for
-from .test_layers import in_training
-
-H = 1e-6
-RELATIVE = 1e-7
+from xpnn.testing.differences import disagreement
 
 
-def check(f, gradient, theta, rng, directions=5):
+def check(f, gradient, theta, rng):
     """`gradient` is the gradient of the number f(θ) at the host array θ."""
-    for _ in range(directions):
-        v = rng.normal(size=theta.shape)
-        v /= np.linalg.norm(v)
-        measured = (f(theta + H * v) - f(theta - H * v)) / (2 * H)
-        # a direction nearly at right angles to the gradient has no digits left to compare
-        assert measured == pytest.approx(
-            float((gradient * v).sum()), rel=RELATIVE, abs=RELATIVE * abs(gradient).max()
-        )
-
-
-def away_from_kinks(rng, shape):
-    z = rng.normal(size=shape)
-    return z + 0.1 * np.sign(z)
-
-
-@pytest.mark.parametrize("name", ACTIVATIONS)
-def test_activations(name, lib, rng):
-    f = ACTIVATIONS[name]
-    z, dy = away_from_kinks(rng, (4, 3)), rng.normal(size=(4, 3))
-    _, cache = f.forward(lib(z), xp=lib.xp)
-    dz = lib.host(f.backward(cache, lib(dy), xp=lib.xp))
-    check(lambda z: (lib.host(f.forward(lib(z), xp=lib.xp)[0]) * dy).sum(), dz, z, rng)
-
-
-@pytest.mark.parametrize("name", LOSSES)
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
-@pytest.mark.parametrize("weighted", [False, True])
-def test_losses(name, reduction, weighted, lib, rng):
-    loss, kind = LOSSES[name]
-    loss = replace(loss, reduction=reduction)
-    prediction, y = targets_for(kind, 4, 3, rng)
-    w = lib(rng.uniform(0.5, 2.0, 4)) if weighted else None
-    _, gradient = loss.value_and_grad(lib(prediction), lib(y), w)
-    check(lambda p: float(loss.value_and_grad(lib(p), lib(y), w)[0]), lib.host(gradient), prediction, rng)
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_layers(name, lib, rng):
-    layer, shape = LAYERS[name]
-    host = layer.init(shape, rng)
-    x = rng.normal(size=(6, *shape))
-    dy = rng.normal(size=(6, *layer.output_shape(shape)))
-    ctx = in_training(layer, shape, lib)
-
-    def output(params, x):
-        y, cache = layer.forward({n: lib(p) for n, p in params.items()}, lib(x), ctx)
-        return (lib.host(y) * dy).sum(), cache
-
-    _, cache = output(host, x)
-    dx, gradients = layer.backward({n: lib(p) for n, p in host.items()}, cache, lib(dy), ctx)
-    check(lambda x: output(host, x)[0], lib.host(dx), x, rng)
-    for n in host:
-        check(lambda p, n=n: output(host | {n: p}, x)[0], lib.host(gradients[n]), host[n], rng)
+    assert disagreement(f, gradient, theta, rng, elements=0) is None
 
 
 # every activation hidden, and every kind of output with each loss that is defined for it

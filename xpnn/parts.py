@@ -158,7 +158,7 @@ def loss_value(loss: Loss, prediction: Array, y: Array, w: Array | None, *, xp: 
 def metric_value(metric: Metric, prediction: Array, y: Array, w: Array | None, *, xp: Namespace) -> Array:
     """``metric(prediction, y, w)``."""
     value = metric(prediction, y, w, xp=xp)
-    return expect(f"{type(metric).__name__}.value: it", value, (), "the prediction", prediction, xp)
+    return expect(f"{type(metric).__name__}.value", value, (), "the prediction", prediction, xp)
 
 
 def first_moments(optimizer: Optimizer, theta: Array, *, xp: Namespace) -> tuple[Array, ...]:

@@ -1,0 +1,113 @@
+"""What checks have found, gathered so that it is said in one go."""
+
+from __future__ import annotations
+
+import textwrap
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnn.errors import XpnnError
+
+Numbers = NDArray[Any]
+"""An array on the host."""
+
+_XPNN = Path(__file__).parents[1]
+
+
+class CheckFailed(AssertionError):  # noqa: N818  (what happened, not what kind of class it is)
+    """A part does not do what a part must.
+
+    Attributes
+    ----------
+    problems : tuple of str
+        What is wrong, each in a sentence or two, with where it was found.
+    """
+
+    def __init__(self, part: object, problems: tuple[str, ...]) -> None:
+        self.problems = problems
+        name = textwrap.shorten(_repr(part), 80, placeholder=" …")
+        count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__(f"{name} has {count}:" + "".join(f"\n- {problem}" for problem in problems))
+
+
+class Problem(Exception):  # noqa: N818
+    """Something that is wrong with a part; the message says what."""
+
+
+class Findings:
+    """The problems of one part, each with the places where it was met; at the end of the block they are raised.
+
+    Parameters
+    ----------
+    part : object
+    """
+
+    def __init__(self, part: object) -> None:
+        self.part = part
+        self._places: dict[str, list[str]] = {}
+
+    def run(self, place: str, check: Callable[..., None], *arguments: Any) -> bool:
+        """Run a check and keep what is wrong; whether nothing was."""
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            try:
+                check(*arguments)
+            except (Problem, XpnnError) as problem:
+                message = str(problem)
+            except Exception as error:  # whatever a part of the user's own raises
+                message = _raised(error)
+            else:
+                return True
+        places = self._places.setdefault(message, [])
+        if place and place not in places:
+            places.append(place)
+        return False
+
+    def __enter__(self) -> Findings:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: object, trace: TracebackType | None) -> None:
+        if kind is None and self._places:
+            raise CheckFailed(self.part, tuple(_located(*each) for each in self._places.items()))
+
+
+def _located(message: str, places: list[str]) -> str:
+    shown = ", ".join(places[:3]) + (f" and {len(places) - 3} more" if len(places) > 3 else "")
+    return f"{message} [{shown}]" if places else message
+
+
+def _raised(error: Exception) -> str:
+    """An error in a part's own code: what and where."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not Path(frame.filename).is_relative_to(_XPNN)]
+    text = str(error).strip().splitlines() or [""]
+    what = f"{type(error).__name__}: {textwrap.shorten(text[0], 200, placeholder=' …')}"
+    if isinstance(error, ValueError) and "read-only" in text[0]:
+        what = "it writes into an array that it was given, which may be needed elsewhere and which JAX does not allow"
+    where = f", in {own[0].name}, line {own[0].lineno} of {Path(own[0].filename).name}" if own else ""
+    return f"{what}{where}"
+
+
+def _repr(part: object) -> str:
+    try:
+        return repr(part)
+    except Exception as error:
+        return f"{type(part).__name__} (whose repr raises {type(error).__name__})"
+
+
+def compare(what: str, got: Numbers, expected: Numbers, relative: float, why: str) -> None:
+    """Raise `Problem` where numbers differ by more than a share of the largest that is expected."""
+    got, expected = np.asarray(got, np.float64), np.asarray(expected, np.float64)
+    near = abs(got - expected) <= relative * abs(expected).max(initial=0.0)
+    wrong = ~(near | (got == expected) | (np.isnan(got) & np.isnan(expected)))
+    if wrong.any():
+        i = np.unravel_index(np.argmax(wrong), wrong.shape)
+        at = f" at {[*map(int, i)]}" if i else ""
+        raise Problem(f"{what}: {float(got[i]):.6g}{at}, expected {float(expected[i]):.6g}: {why}")
