@@ -1,4 +1,4 @@
-"""Contracts of every layer: shapes, arrays kept where they are, and what backward gives."""
+"""What each layer does; what all of them must is in tests/test_testing.py."""
 
 import numpy as np
 import pytest
@@ -8,49 +8,13 @@ from xpnn import random
 from xpnn.errors import InputError
 from xpnn.layers import Context
 
-from .cases import LAYERS
 from .conftest import LIBRARIES
-
-
-def start(layer, shape, lib, dtype):
-    host = layer.init(shape, np.random.default_rng(0))
-    return {name: lib(array, dtype) for name, array in host.items()}
 
 
 def in_training(layer, shape, lib, dtype="float64"):
     """The context of a step of training."""
     buffers = {name: lib(array, dtype) for name, array in layer.init_buffers(shape).items()}
     return Context(lib.xp, training=True, seed=3, step=7, layer=2, buffers=buffers)
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_shapes_library_device_and_dtype_are_kept(name, lib, dtype, rng):
-    layer, shape = LAYERS[name]
-    params = start(layer, shape, lib, dtype)
-    assert {n: tuple(p.shape) for n, p in params.items()} == layer.parameter_shapes(shape)
-    x = lib(rng.normal(size=(5, *shape)), dtype)
-    ctx = in_training(layer, shape, lib, dtype)
-    y, cache = layer.forward(params, x, ctx)
-    assert tuple(y.shape) == (5, *layer.output_shape(shape))
-    dx, gradients = layer.backward(params, cache, lib(rng.normal(size=y.shape), dtype), ctx)
-    assert tuple(dx.shape) == tuple(x.shape)
-    assert {n: tuple(g.shape) for n, g in gradients.items()} == layer.parameter_shapes(shape)
-    for array in (y, dx, *gradients.values(), *ctx.buffers.values()):
-        lib.check(array, dtype)
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_the_gradient_at_the_input_is_not_computed_unless_asked_for(name, lib, rng):
-    layer, shape = LAYERS[name]
-    params = start(layer, shape, lib, "float64")
-    ctx = in_training(layer, shape, lib)
-    y, cache = layer.forward(params, lib(rng.normal(size=(5, *shape))), ctx)
-    dy = lib(rng.normal(size=y.shape))
-    dx, gradients = layer.backward(params, cache, dy, ctx, input_gradient=False)
-    _, same = layer.backward(params, cache, dy, ctx)
-    assert dx is None
-    for n in gradients:
-        np.testing.assert_array_equal(lib.host(gradients[n]), lib.host(same[n]))
 
 
 def test_dense_is_the_formula_of_the_source(lib):

@@ -87,30 +87,6 @@ def test_integer_labels_equal_one_hot_rows(name, lib, dtype, rng):
     np.testing.assert_array_equal(lib.host(gradient), lib.host(expected_gradient))
 
 
-@pytest.mark.parametrize("name", LOSSES)
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_a_weight_of_two_equals_a_repeated_row(name, reduction, lib, rng):
-    loss, kind = LOSSES[name]
-    loss = replace(loss, reduction=reduction)
-    prediction, y = targets_for(kind, 3, 2, rng)
-    weighted, gradient = loss.value_and_grad(lib(prediction), lib(y), lib([1.0, 2.0, 0.0]))
-    rows = [0, 1, 1]
-    repeated, gradient_of_rows = loss.value_and_grad(lib(prediction[rows]), lib(y[rows]))
-    assert float(weighted) == pytest.approx(float(repeated), rel=1e-12)
-    by_row = lib.host(gradient_of_rows)
-    expected = np.stack([by_row[0], by_row[1] + by_row[2], 0 * by_row[0]])
-    np.testing.assert_allclose(lib.host(gradient), expected, rtol=1e-12, atol=1e-15)
-
-
-@pytest.mark.parametrize("name", LOSSES)
-def test_a_batch_whose_weights_are_all_zero_weighs_nothing(name, lib, dtype, rng):
-    loss, kind = LOSSES[name]
-    prediction, y = targets_for(kind, 3, 2, rng)
-    value, gradient = loss.value_and_grad(lib(prediction, dtype), lib(y, dtype), lib(np.zeros(3), dtype))
-    assert float(value) == 0.0
-    np.testing.assert_array_equal(lib.host(gradient), 0.0)
-
-
 @pytest.mark.parametrize(
     ("activation", "name"),
     [
