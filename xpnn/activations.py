@@ -22,25 +22,31 @@ from xpnn.typing import Array, Namespace
 
 @dataclass(frozen=True)
 class Activation:
-    """Base of the activations; subclass it to write one's own.
+    """Base of the activations. One's own is a frozen dataclass derived from it, its fields being hyperparameters.
+
+    It must define `forward` and `backward`, by functions of xp and operators alone: the same lines run on every
+    library, and are compiled, so they must not look at the numbers in arrays (``xp.where``, not ``if``), write into
+    what they are given, nor draw anything at random. What they return has the shape, the dtype, the library and the
+    device of z; constants are Python floats. `xpnn.testing.check_activation` tries all of it.
 
     Attributes
     ----------
     bounds : tuple of float
-        The interval that the outputs lie in: a loss of probabilities checks that it is within [0, 1].
+        The interval that the outputs lie in, by default all numbers: a loss of probabilities checks that it is within
+        [0, 1].
     weight_initializer : str
-        The usual initial weights of a layer with this activation.
+        The usual initial weights of a layer with this activation, by default ``"glorot_uniform"``.
     """
 
     bounds: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     weight_initializer: ClassVar[str] = "glorot_uniform"
 
     def forward(self, z: Array, *, xp: Namespace) -> tuple[Array, Any]:
-        """``(a, cache)`` from z."""
+        """``(a, cache)`` from z, (n, l): a is (n, l) too, the cache whatever `backward` needs, a itself perhaps."""
         raise NotImplementedError
 
     def backward(self, cache: Any, da: Array, *, xp: Namespace) -> Array:
-        """``dz = da ⊗ ∂a/∂z`` from what forward kept and the gradient da at the output."""
+        """``dz = da ⊗ ∂a/∂z``, (n, l), from what forward kept and the gradient da at the output, (n, l)."""
         raise NotImplementedError
 
 

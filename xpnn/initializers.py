@@ -14,10 +14,10 @@ from xpnn.typing import HostArray
 
 @dataclass(frozen=True)
 class Initializer:
-    """Base of the initializers; a subclass writes `sample`."""
+    """Base of the initializers. One's own is a frozen dataclass derived from it; it must define `sample`."""
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> HostArray:
-        """Draw an array of the given shape; for weights the shape is (n_in, n_out)."""
+        """Draw a NumPy array of the given shape from `rng` alone; for weights the shape is (n_in, n_out)."""
         raise NotImplementedError
 
 

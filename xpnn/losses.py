@@ -29,7 +29,13 @@ from xpnn.typing import Array, Namespace
 
 @dataclass(frozen=True)
 class Loss:
-    """Base of the losses; a subclass writes `terms`.
+    """Base of the losses. One's own is a frozen dataclass derived from it, with fields for its hyperparameters.
+
+    It must define `terms`; reductions and sample weights then work as for every loss. It may define `columns` and
+    `point`, if it takes targets of other shapes than the outputs', and the two intervals below. Like an activation it
+    uses functions of xp and operators alone, does not look at the numbers in arrays nor write into them, and keeps
+    the dtype, library and device of the prediction. A ``__post_init__`` of its own calls that of this class.
+    `xpnn.testing.check_loss` tries all of it.
 
     Parameters
     ----------
@@ -39,9 +45,9 @@ class Loss:
     Attributes
     ----------
     domain : tuple of float
-        The interval that predictions must lie in.
+        The interval that predictions must lie in, by default all numbers.
     targets : tuple of float
-        The interval that targets must lie in.
+        The interval that targets must lie in, by default all numbers.
     """
 
     reduction: str = "mean"
@@ -59,7 +65,21 @@ class Loss:
             raise InputError(unknown("reduction", str(self.reduction), ("mean", "sum")))
 
     def terms(self, prediction: Array, y: Array, *, xp: Namespace) -> tuple[Array, Array]:
-        """The terms that J adds up, (n, k) or (n, 1), and their gradient with respect to Ŷ, (n, k)."""
+        """The terms that J adds up, and the gradient of each row's terms with respect to Ŷ.
+
+        Parameters
+        ----------
+        prediction : array, shape (n, k)
+            Ŷ.
+        y : array, shape (n, k)
+            Y in Ŷ's dtype; (n, t) if `columns` says that k outputs have t targets.
+
+        Returns
+        -------
+        terms : array, shape (n, k) or (n, 1)
+            The mean divides by their number.
+        gradient : array, shape (n, k)
+        """
         raise NotImplementedError
 
     def columns(self, outputs: int) -> int:

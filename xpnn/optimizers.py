@@ -158,19 +158,35 @@ def decoupled(rule: Rule) -> Rule:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """Base of the optimizers: hyperparameters, the state to start from, and a rule."""
+    """Base of the optimizers. One's own is a frozen dataclass derived from it, its fields being hyperparameters.
+
+    It must define `rule`, `init` and `constants`. A field ``learning_rate``, a float or a `Schedule`, is what `rate`
+    gives; an optimizer without one may define `rate`. `xpnn.testing.check_optimizer` tries all of it.
+    """
 
     @property
     def rule(self) -> Rule:
-        """``rule(theta, g, *moments, *constants) → (theta, *moments)``, the same function at every call."""
+        """``rule(theta, g, *moments, *constants) → (theta, *moments)``, the same function at every call.
+
+        A function of a module, not made anew, of operators alone (``m += (g - m) * share``) and element by element:
+        it is run on the whole vectors, on blocks of them and in compiled steps. It may write into what it is given by
+        ``+=`` and its like, and returns what these give: where arrays cannot be written to, they are new ones. So no
+        sums, norms, indices or assignments to slices.
+        """
         raise NotImplementedError
 
     def init(self, params: Array, *, xp: Namespace) -> tuple[Array, ...]:
-        """The moments before the first step: flat vectors of shape (P,)."""
+        """The moments before the first step: a tuple of flat vectors of shape (P,), ``()`` for none.
+
+        New ones, such as ``xp.zeros_like(params)``, of the dtype, library and device of `params`.
+        """
         raise NotImplementedError
 
     def constants(self, step: int, rate: float) -> tuple[float, ...]:
-        """The numbers that the rule takes at this step, counted from 0, with the learning rate α of this step."""
+        """The numbers that the rule takes at this step, counted from 0, with the learning rate α of this step.
+
+        As many at every step, and Python floats: NumPy's would make float64 of float32 parameters.
+        """
         raise NotImplementedError
 
     def rate(self, step: int, per_epoch: int = 1, history: History | None = None) -> float:

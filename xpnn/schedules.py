@@ -22,7 +22,10 @@ UNITS = ("step", "epoch")
 
 @dataclass(frozen=True)
 class Schedule:
-    """Base of the schedules; a subclass writes `at`.
+    """Base of the schedules. One's own is a frozen dataclass derived from it; it must define `at`.
+
+    It may define `length`, if it is made for so many steps or epochs, and, to follow the history, `rate`, `by_step`
+    and `monitors`. A ``__post_init__`` of its own calls that of this class.
 
     Parameters
     ----------
@@ -44,7 +47,7 @@ class Schedule:
             raise InputError(f"{type(self).__name__}: {name} must be {expected}, got {getattr(self, name)!r}.")
 
     def at(self, t: int) -> float:
-        """α after t steps or epochs."""
+        """α after t steps or epochs, a Python float."""
         raise NotImplementedError
 
     @property

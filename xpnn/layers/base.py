@@ -42,18 +42,25 @@ class Context:
 
 @dataclass(frozen=True)
 class Layer:
-    """Base of the layers: a frozen dataclass of hyperparameters. Shapes are per sample, without n.
+    """Base of the layers. One's own is a frozen dataclass derived from it, its fields being hyperparameters.
+
+    It must define `parameter_shapes`, `output_shape`, `init`, `forward` and `backward`, and `init_buffers` if it
+    remembers something without learning it. Shapes are per sample, without n. Arrays are never kept in the layer:
+    parameters come in `params`, buffers in ``ctx.buffers``, the namespace is ``ctx.xp``, and random numbers follow
+    from ``ctx.seed``, ``ctx.step`` and ``ctx.layer`` (`xpnn.random.chances`). Like an activation it uses functions of
+    the namespace and operators alone, does not look at the numbers in arrays nor write into what it is given, and
+    keeps x's dtype, library and device. `xpnn.testing.check_layer` tries all of it.
 
     Attributes
     ----------
     least_batch : int
-        The samples that a step of training needs at least.
+        The samples that a step of training needs at least, by default 1.
     """
 
     least_batch: ClassVar[int] = 1
 
     def parameter_shapes(self, input_shape: Shape) -> dict[str, Shape]:
-        """Name and shape of each parameter, in the order in which they lie in the flat vector."""
+        """Name and shape of each parameter, in the order in which they lie in the flat vector; ``{}`` for none."""
         raise NotImplementedError
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -61,7 +68,10 @@ class Layer:
         raise NotImplementedError
 
     def init(self, input_shape: Shape, rng: HostGenerator) -> dict[str, HostArray]:
-        """Initial parameters, on the host, in float64."""
+        """Initial parameters: NumPy arrays of float64 with the names, order and shapes of `parameter_shapes`.
+
+        Drawn from `rng` alone, so that the seed decides them.
+        """
         raise NotImplementedError
 
     def init_buffers(self, input_shape: Shape) -> dict[str, HostArray]:
@@ -69,13 +79,47 @@ class Layer:
         return {}
 
     def forward(self, params: Parameters, x: Array, ctx: Context) -> tuple[Array, Any]:
-        """``(y, cache)``: the output for the batch x, and what backward needs."""
+        """``(y, cache)``: the output for the batch x, and what backward needs.
+
+        Parameters
+        ----------
+        params : dict of arrays
+            By the names of `parameter_shapes`.
+        x : array, shape (n, *input_shape)
+        ctx : Context
+            Where ``ctx.training`` is true, a layer with buffers puts new ones into ``ctx.buffers``.
+
+        Returns
+        -------
+        y : array, shape (n, *output_shape)
+        cache
+            Anything.
+        """
         raise NotImplementedError
 
     def backward(
         self, params: Parameters, cache: Any, dy: Array, ctx: Context, *, input_gradient: bool = True
     ) -> tuple[Array | None, Parameters]:
-        """``(dx, gradients)`` from the gradient dy at the output; dx is ``None`` if it is not asked for."""
+        """``(dx, gradients)`` from the gradient dy at the output.
+
+        Parameters
+        ----------
+        params, ctx
+            As `forward` got them.
+        cache
+            What `forward` gave.
+        dy : array, shape (n, *output_shape)
+            ∂J/∂y.
+        input_gradient : bool
+            Whether dx is asked for; in a network's first layer it is not.
+
+        Returns
+        -------
+        dx : array, shape (n, *input_shape), or None if it is not asked for
+            ∂J/∂x.
+        gradients : dict of arrays
+            ∂J/∂ each parameter, by the names and of the shapes of `parameter_shapes`.
+        """
         raise NotImplementedError
 
 

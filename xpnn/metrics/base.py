@@ -20,21 +20,33 @@ CLASSES = TASKS[1:]
 
 @dataclass(frozen=True)
 class Metric:
-    """Base of the metrics; a subclass writes `value`.
+    """Base of the metrics. One's own is a frozen dataclass derived from it, its fields being hyperparameters.
+
+    It must define `value`, by functions of xp and operators alone, and the two attributes where they are not as here.
+    `xpnn.testing.check_metric` tries all of it.
 
     Attributes
     ----------
     larger_is_better : bool
-        Whether a larger value is a better one.
+        Whether a larger value is a better one; by default it is.
     tasks : tuple of str
-        What it is for, out of ``"regression"``, ``"binary"``, ``"multilabel"`` and ``"multiclass"``.
+        What it is for, out of ``"regression"``, ``"binary"``, ``"multilabel"`` and ``"multiclass"``; by default all.
     """
 
     larger_is_better: ClassVar[bool] = True
     tasks: ClassVar[tuple[str, ...]] = TASKS
 
     def value(self, prediction: Array, y: Array, w: Array, *, xp: Namespace) -> Array:
-        """The metric, of shape (), from Ŷ (n, k), y as (n, k) in Ŷ's dtype or labels (n,), and weights w (n,)."""
+        """The metric, an array of shape () in Ŷ's dtype, on its device; a weight of 2 equals a repeated row.
+
+        Parameters
+        ----------
+        prediction : array, shape (n, k)
+            Ŷ; k is 1 for ``"binary"``.
+        y : array, shape (n, k) in Ŷ's dtype, or integer labels, shape (n,), for ``"multiclass"``
+        w : array, shape (n,)
+            Weights ≥ 0 in Ŷ's dtype; all 1 if none are given.
+        """
         raise NotImplementedError
 
     def __call__(
