@@ -8,7 +8,7 @@ import pickle
 import pytest
 
 import xpnn
-from xpnn import activations, initializers, layers, losses, metrics, optimizers, registry, schedules
+from xpnn import activations, initializers, layers, losses, metrics, optimizers, registry, schedules, testing
 
 from . import cases
 from .cases import ACTIVATIONS, INITIALIZERS, LAYERS, LOSSES, METRICS, OPTIMIZERS, SCHEDULES
@@ -32,6 +32,7 @@ BASES = (
     xpnn.Metric,
 )
 PUBLIC = [getattr(xpnn, name) for name in xpnn.__all__]
+CHECKS = [getattr(testing, name) for name in testing.__all__]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_a_part_survives_json(part):
 
 
 @pytest.mark.parametrize(
-    "thing", [t for t in PUBLIC if inspect.isclass(t) or inspect.isfunction(t)], ids=lambda t: t.__name__
+    "thing", [t for t in (*PUBLIC, *CHECKS) if inspect.isclass(t) or inspect.isfunction(t)], ids=lambda t: t.__name__
 )
 def test_every_public_name_and_method_has_a_docstring(thing):
     assert inspect.getdoc(thing)
@@ -86,7 +87,7 @@ def test_every_public_name_and_method_has_a_docstring(thing):
 
 @pytest.mark.parametrize(
     "thing",
-    [t for t in PUBLIC if inspect.isfunction(t)]
+    [t for t in (*PUBLIC, *CHECKS) if inspect.isfunction(t)]
     + [getattr(xpnn.Model, n) for n in ("predict", "predict_labels", "evaluate", "to")],
     ids=lambda t: t.__qualname__,
 )

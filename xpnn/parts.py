@@ -204,11 +204,11 @@ def expect(what: str, got: Any, shape: Shape, of: str, like: Array, xp: Namespac
     try:
         own = arrays.library(arrays.namespace(array=got))
     except ArrayError:
-        raise InputError(f"{what} must be a {library} array of shape {tuple(shape)}, got {_what(got)}.") from None
+        raise InputError(f"{what} must be an array of {library}, {tuple(shape)}, got {_what(got)}.") from None
     if own != library:
         raise InputError(
-            f"{what} must be a {library} array, as {of} is, got a {own} array: use the functions of the namespace xp "
-            "that is handed in, no library by its name."
+            f"{what} must be an array of {library}, as {of} is, got one of {own}: use the functions of the namespace "
+            "xp that is handed in, no library by its name."
         )
     if tuple(got.shape) != tuple(shape):
         raise InputError(f"{what} must have shape {tuple(shape)}, got {tuple(got.shape)}.")
@@ -236,7 +236,9 @@ def _expect_named(what: str, got: Any, shapes: Mapping[str, Shape], like: Array,
 
 def _expect_float(what: str, got: Any) -> None:
     if type(got) not in (float, int):  # NumPy's, though a float, would make float64 of float32 parameters
-        raise InputError(f"{what} must be a Python float, got {_module(got)}{_what(got)}: make it one with float(…).")
+        raise InputError(
+            f"{what} must be a Python float, got {_module(got)}{type(got).__name__}: make it one with float(…)."
+        )
 
 
 def _module(got: Any) -> str:

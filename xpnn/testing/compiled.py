@@ -78,6 +78,6 @@ def _trained(
         state = step.whole(state)
     slow = [str(each.message) for each in caught if "cannot be recorded" in str(each.message)]
     if slow:
-        raise Problem(f"{slow[0]}: decide by xp.where, and leave the numbers in arrays where they are")
+        raise Problem(slow[0], fix="decide by xp.where, and leave the numbers in arrays where they are")
     buffers = None if state.buffers is None else library.host(state.buffers)
     return library.host(state.params), buffers, library.host(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -38,7 +38,21 @@ class CheckFailed(AssertionError):  # noqa: N818  (what happened, not what kind 
 
 
 class Problem(Exception):  # noqa: N818
-    """Something that is wrong with a part; the message says what."""
+    """Something that is wrong with a part.
+
+    Parameters
+    ----------
+    what : str
+        The same wherever it is met.
+    example : str
+        The numbers of the first place.
+    fix : str
+        What to do about it.
+    """
+
+    def __init__(self, what: str, example: str = "", fix: str = "") -> None:
+        super().__init__(what)
+        self.what, self.example, self.fix = what, example, fix
 
 
 class Findings:
@@ -51,7 +65,7 @@ class Findings:
 
     def __init__(self, part: object) -> None:
         self.part = part
-        self._places: dict[str, list[str]] = {}
+        self._found: dict[str, tuple[Problem, list[str]]] = {}
 
     def run(self, place: str, check: Callable[..., None], *arguments: Any) -> bool:
         """Run a check and keep what is wrong; whether nothing was."""
@@ -59,28 +73,36 @@ class Findings:
             warnings.simplefilter("ignore")
             try:
                 check(*arguments)
-            except (Problem, XpnnError) as problem:
-                message = str(problem)
+            except Problem as error:
+                problem = error
+            except XpnnError as error:
+                problem = Problem(str(error).rstrip("."))
             except Exception as error:  # whatever a part of the user's own raises
-                message = _raised(error)
+                problem = Problem(_raised(error))
             else:
                 return True
-        places = self._places.setdefault(message, [])
+        _, places = self._found.setdefault(problem.what, (problem, []))
         if place and place not in places:
             places.append(place)
         return False
+
+    def run_all(self, place: str, checks: Iterable[Callable[..., None]], *arguments: Any) -> bool:
+        """Run checks up to the first that finds something; whether none did."""
+        return all(self.run(place, check, *arguments) for check in checks)
 
     def __enter__(self) -> Findings:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: object, trace: TracebackType | None) -> None:
-        if kind is None and self._places:
-            raise CheckFailed(self.part, tuple(_located(*each) for each in self._places.items()))
+        if kind is None and self._found:
+            raise CheckFailed(self.part, tuple(_said(*each) for each in self._found.values()))
 
 
-def _located(message: str, places: list[str]) -> str:
+def _said(problem: Problem, places: list[str]) -> str:
+    said = problem.what + (f": {problem.example}" if problem.example else "")
+    said += f" ({problem.fix})" if problem.fix else ""
     shown = ", ".join(places[:3]) + (f" and {len(places) - 3} more" if len(places) > 3 else "")
-    return f"{message} [{shown}]" if places else message
+    return f"{said} [{shown}]" if places else said
 
 
 def _raised(error: Exception) -> str:
@@ -102,7 +124,7 @@ def _repr(part: object) -> str:
         return f"{type(part).__name__} (whose repr raises {type(error).__name__})"
 
 
-def compare(what: str, got: Numbers, expected: Numbers, relative: float, why: str) -> None:
+def compare(what: str, got: Numbers, expected: Numbers, relative: float, fix: str) -> None:
     """Raise `Problem` where numbers differ by more than a share of the largest that is expected."""
     got, expected = np.asarray(got, np.float64), np.asarray(expected, np.float64)
     near = abs(got - expected) <= relative * abs(expected).max(initial=0.0)
@@ -110,4 +132,4 @@ def compare(what: str, got: Numbers, expected: Numbers, relative: float, why: st
     if wrong.any():
         i = np.unravel_index(np.argmax(wrong), wrong.shape)
         at = f" at {[*map(int, i)]}" if i else ""
-        raise Problem(f"{what}: {float(got[i]):.6g}{at}, expected {float(expected[i]):.6g}: {why}")
+        raise Problem(what, f"{float(got[i]):.6g}{at}, expected {float(expected[i]):.6g}", fix)

@@ -55,8 +55,8 @@ def check_layer(layer: Layer, input_shape: Sequence[int], *, libraries: Sequence
             if found.run("", _beginning, layer, shape):
                 for library, dtype in places(libraries):
                     place = f"{library.name} {dtype}"
-                    if found.run(place, _contract, layer, shape, library, dtype):
-                        for check in (_leaves_alone, _again, _derivative, _as_on_numpy, _compiled):
+                    if found.run_all(place, (_contract, _leaves_alone, _again), layer, shape, library, dtype):
+                        for check in (_derivative, _as_on_numpy, _compiled):
                             found.run(place, check, layer, shape, library, dtype)
 
 
@@ -126,7 +126,7 @@ def _leaves_alone(layer: Layer, shape: Shape, library: Library, dtype: str) -> N
     for what, array in given.items():
         if (library.host(array) != before[what]).any():
             new = "put a new array into ctx.buffers" if what.startswith("ctx") else "make a new array"
-            raise Problem(f"{type(layer).__name__} writes into {what}: {new}")
+            raise Problem(f"{type(layer).__name__} writes into {what}", fix=new)
 
 
 def _again(layer: Layer, shape: Shape, library: Library, dtype: str) -> None:
@@ -151,15 +151,13 @@ def _derivative(layer: Layer, shape: Shape, library: Library, dtype: str) -> Non
     dx, gradients = layer.backward(params, cache, library(dy), ctx)
     checked: list[tuple[str, Callable[[Numbers], float], Any, Numbers]] = [
         ("dx", lambda x: run(host, x)[0], dx, x),
-        *((f"gradient of {n!r}", lambda p, n=n: run(host | {n: p}, x)[0], gradients[n], host[n]) for n in host),
+        *((f"the gradient of {n!r}", lambda p, n=n: run(host | {n: p}, x)[0], gradients[n], host[n]) for n in host),
     ]
     for what, f, gradient, theta in checked:
         if found := disagreement(f, library.host(gradient), theta, np.random.default_rng(2)):
             at = f"at {[*found.place]}" if found.place else "along a direction through all of it"
-            raise Problem(
-                f"{type(layer).__name__}.backward: the {what} disagrees with central differences of forward {at}: "
-                f"{found.got:.6g} against {found.expected:.6g}"
-            )
+            what = f"{type(layer).__name__}.backward: {what} disagrees with central differences of forward"
+            raise Problem(what, f"{found.got:.6g} against {found.expected:.6g} {at}")
 
 
 def _as_on_numpy(layer: Layer, shape: Shape, library: Library, dtype: str) -> None:

@@ -45,9 +45,9 @@ def check_metric(metric: Metric, *, libraries: Sequence[str] | None = None) -> N
             found.run("", description.check, metric)
             for task in metric.tasks:
                 for library, dtype in places(libraries):
-                    place = f"{library.name} {dtype}, {task}"
-                    if found.run(place, _contract, metric, task, library, dtype):
-                        for check in (_leaves_alone, _again, _weights, _best, _as_on_numpy):
+                    place = f"{task} on {library.name} {dtype}"
+                    if found.run_all(place, (_contract, _leaves_alone, _again), metric, task, library, dtype):
+                        for check in (_weights, _best, _as_on_numpy):
                             found.run(place, check, metric, task, library, dtype)
 
 
@@ -85,7 +85,7 @@ def _leaves_alone(metric: Metric, task: str, library: Library, dtype: str) -> No
     metric(*given, xp=library.xp)
     for what, now, then in zip(("the prediction", "y", "the weights"), given, before, strict=True):
         if (library.host(now) != then).any():
-            raise Problem(f"{type(metric).__name__}.value writes into {what}: make a new array")
+            raise Problem(f"{type(metric).__name__}.value writes into {what}", fix="make a new array")
 
 
 def _again(metric: Metric, task: str, library: Library, dtype: str) -> None:
@@ -108,10 +108,10 @@ def _best(metric: Metric, task: str, library: Library, dtype: str) -> None:
     perfect = np.eye(K[task])[y] if task == "multiclass" else y
     poor, best = (float(_value(metric, library, dtype, guess, y)) for guess in (p, perfect))
     if poor != best and (best > poor) is not metric.larger_is_better:
-        raise Problem(
-            f"{type(metric).__name__}: larger_is_better is {metric.larger_is_better}, but perfect predictions give "
-            f"{best:.4g} and others {poor:.4g}"
+        what = (
+            f"{type(metric).__name__}: larger_is_better is {metric.larger_is_better}, but perfect predictions say no"
         )
+        raise Problem(what, f"they give {best:.4g}, others {poor:.4g}")
 
 
 def _as_on_numpy(metric: Metric, task: str, library: Library, dtype: str) -> None:
