@@ -429,6 +429,19 @@ def test_fit_names_the_part_that_is_wrong_before_the_first_step(net, options, me
     assert called == []
 
 
+@part
+class OfNumPy(Snake):
+    def forward(self, z, *, xp):
+        return np.sin(np.asarray(z)), z
+
+
+@pytest.mark.parametrize("name", [name for name in ("torch", "jax") if name in LIBRARIES])
+def test_an_array_of_another_library_is_named(name, rng):
+    X, y = LIBRARIES[name](rng.normal(size=(8, 3))), LIBRARIES[name](rng.normal(size=(8, 2)))
+    with pytest.raises(InputError, match=f"OfNumPy.forward: a must be an array of {name}, as z is, got one of numpy"):
+        xpnn.fit(network(OfNumPy()), X, y)
+
+
 def test_parameters_to_start_from_stay_as_they_are(lib, rng):
     X, y = lib(rng.normal(size=(8, 3)), "float32"), lib(rng.normal(size=(8, 2)), "float32")
     net = network(Snake())
@@ -452,6 +465,9 @@ def test_so_do_value_and_grad_predict_and_evaluate(lib, rng):
     for use in (lambda: model.predict(X), lambda: model.predict(X), lambda: model.evaluate(X, y)):
         with pytest.raises(InputError, match="ShortScale.forward: y must have shape"):
             use()
+    model = xpnn.Model(network(), network().init(0, like=X), FlatLoss())
+    with pytest.raises(InputError, match=r"FlatLoss.terms: terms must have shape \(3, 2\), got \(3,\)"):
+        model.evaluate(X, y)
     model = xpnn.Model(network(), network().init(0, like=X), "mse")
     with pytest.raises(InputError, match=r"WideMetric.value must have shape \(\), got \(2,\)"):
         model.evaluate(X, y, metrics=[WideMetric()])

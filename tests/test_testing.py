@@ -317,6 +317,25 @@ class Holding(Snake):
     data: bytes = b"1"
 
 
+class Exact(tuple):
+    __slots__ = ()
+    __hash__ = tuple.__hash__
+
+    def __eq__(self, other):
+        return type(other) is Exact and tuple.__eq__(self, other)
+
+
+@part
+class Strict(Snake):
+    knots: tuple = Exact((1.0, 2.0))
+
+
+@part
+class Unpicklable(Snake):
+    def __reduce__(self):
+        return Unpicklable, (self.frequency + 1.0,)
+
+
 @part
 class Forgetting(Snake):
     def __post_init__(self):
@@ -339,6 +358,8 @@ class Forgetting(Snake):
         (Hashed(), "two equal Hashed hash differently"),
         (OwnInit(1.0), "OwnInit cannot be made again from its fields"),
         (Holding(), "Holding: data holds b'1', of type bytes, which a model file cannot hold"),
+        (Strict(), "Strict comes back from a model file as another: its fields do not say all of it"),
+        (Unpicklable(), "Unpicklable comes back from pickle as another"),
         (Forgetting(), "two Forgetting with the same hyperparameters are not equal"),
     ],
 )

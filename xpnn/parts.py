@@ -48,6 +48,12 @@ def check_prediction(network: Sequential, params: Array, buffers: Array | None, 
         _forward(network, params, buffers, _some(X, ROWS), Context(xp))
 
 
+def check_value(loss: Loss, prediction: Array, y: Array, w: Array | None, xp: Namespace) -> None:
+    """The same of a loss, with a few predictions."""
+    rows = (None if each is None else _some(each, ROWS) for each in (prediction, y, w))
+    loss_value(loss, *rows, xp=xp)  # type: ignore[arg-type]
+
+
 def check_training(
     network: Sequential,
     loss: Loss,

@@ -130,10 +130,12 @@ def predictor(
 def value(network: Sequential, loss: Loss, backend: Backend, xp: Namespace) -> Callable[..., Array]:
     """The function ``f(params, buffers, X, y, w)`` that gives J alone, of the network as it predicts."""
     network, loss = logits_form(network, loss)
-    predict = predictor(network, backend, xp)
+    predict, check = predictor(network, backend, xp), parts.once(parts.check_value, loss)
 
     def f(params: Array, buffers: Array | None, X: Array, y: Array, w: Array | None = None) -> Array:
-        return loss(predict((params, buffers), X), y, w)
+        prediction = predict((params, buffers), X)
+        check(X, loss, prediction, y, w, xp)
+        return loss(prediction, y, w)
 
     return f
 
