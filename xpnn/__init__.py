@@ -29,6 +29,7 @@ from xpnn.errors import (
     ModelFileError,
     TrainingDiverged,
     TrainingInterrupted,
+    TuningInterrupted,
     XpnnError,
 )
 from xpnn.initializers import (
@@ -87,6 +88,9 @@ from xpnn.schedules import (
 from xpnn.training.callbacks import EarlyStopping, Epoch, HistoryFile, TimeLimit
 from xpnn.training.fit import fit
 from xpnn.training.step import value_and_grad
+from xpnn.tuning.result import Trial, Tuning
+from xpnn.tuning.search import tune
+from xpnn.tuning.space import SearchSpace
 from xpnn.typing import Array
 
 __version__ = "0.1.0"
@@ -162,6 +166,7 @@ __all__ = [
     "ReduceOnPlateau",
     "RocAuc",
     "Schedule",
+    "SearchSpace",
     "Sequential",
     "Sigmoid",
     "Softmax",
@@ -174,6 +179,9 @@ __all__ = [
     "TopK",
     "TrainingDiverged",
     "TrainingInterrupted",
+    "Trial",
+    "Tuning",
+    "TuningInterrupted",
     "Warmup",
     "XpnnError",
     "Zeros",
@@ -181,5 +189,6 @@ __all__ = [
     "fit",
     "load",
     "mlp",
+    "tune",
     "value_and_grad",
 ]
