@@ -21,7 +21,7 @@ from .conftest import LIBRARIES
 pytest.importorskip("click")
 pl = pytest.importorskip("polars")
 
-from xpnn.cli import main, train, using  # noqa: E402  (needs click and polars)
+from xpnn.cli import data, main, train, using  # noqa: E402  (needs click and polars)
 
 
 def table(n=60):
@@ -688,7 +688,7 @@ def test_ctrl_c_before_training_is_said_in_a_line(run, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train.tables, "read", interrupt)
+    monkeypatch.setattr(using.tables, "read", interrupt)
     code, out, err = run.train()
     assert (code, out, err.strip()) == (130, "", "xpnn: interrupted")
 
@@ -921,7 +921,7 @@ def test_ctrl_c_while_scoring_does_not_lose_the_model(run, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train, "score", interrupt)
+    monkeypatch.setattr(data, "score", interrupt)
     code, out, _ = run.train()
     assert code == 0
     assert len(xpnn.load(run.model).history["loss"]) == 3

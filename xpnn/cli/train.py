@@ -8,16 +8,15 @@ import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from xpnn import arrays, backends, losses, optimizers, random, tables, text
+from xpnn import backends, optimizers, text
+from xpnn.cli.data import OUTPUT, Data, loss_of, read, save
 from xpnn.cli.output import discard, say
-from xpnn.cli.using import refuse_to_overwrite, score, targets
+from xpnn.cli.using import refuse_to_overwrite, targets
 from xpnn.errors import BackendError, InputError, TrainingDiverged, TrainingInterrupted, XpnnError
 from xpnn.files import tensors
-from xpnn.losses import CategoricalCrossentropy, Hinge, KullbackLeibler, Loss, Poisson, Quantile
+from xpnn.losses import Loss
 from xpnn.model import Model
 from xpnn.network import Sequential, mlp
 from xpnn.tables import Schema
@@ -26,10 +25,6 @@ from xpnn.training.fastest import Choice, choose
 from xpnn.training.fit import fit
 from xpnn.training.progress import Progress
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-_OUTPUT = {"binary": "sigmoid", "multilabel": "sigmoid", "multiclass": "softmax", "regression": "linear"}
 _RATES = (0.1, 0.01, 0.001, 0.0001)  # of sgd, unless one is asked for: in this order until the loss stays finite;
 _RATES_OF_REGRESSION = _RATES[1:]  # squared errors have no bound, so neither have their gradients
 
@@ -62,24 +57,12 @@ class Options:
         return {k: v for k, v in dataclasses.asdict(self).items() if k not in ("data", "out", "quiet")}
 
 
-@dataclass(frozen=True)
-class _Data:
-    """The rows to train on, and those to score on, as host arrays."""
-
-    x: NDArray[np.float32]
-    y: NDArray[Any]
-    x_check: NDArray[np.float32]
-    y_check: NDArray[Any]
-    schema: Schema
-    row_numbers: list[str]
-
-
 def train(options: Options) -> int:
     """Train and write the model; the exit code is 0, or 130 after Ctrl-C."""
     refuse_to_overwrite(options.out, data=options.data)
     tensors.check_writable(options.out)
     data = _read(options)
-    network, loss = _network(options, data.schema), _loss(options, data.schema)
+    network, loss = _network(options, data.schema), loss_of(options.loss, data.schema)
     rates = _rates(options, data.schema)
     optimizer = _optimizer(options, rates[0])
     choice = _choose(options, network, loss, optimizer, data)
@@ -109,46 +92,17 @@ def train(options: Options) -> int:
     return 0
 
 
-def _read(options: Options) -> _Data:
+def _read(options: Options) -> Data:
     if options.tol is not None and math.isnan(options.tol):
         raise InputError("--tol must be a number, got nan.")
-    if not 0 <= options.validation < 1:
-        raise InputError(f"--validation must be at least 0 and under 1, got {options.validation}.")
-    table = tables.read(options.data)
-    for name in options.targets:
-        if name not in table.columns:
-            parts = [part.strip() for part in name.split(",")]
-            several = len(parts) > 1 and all(part in table.columns for part in parts)
-            hint = f" For several give --target {' --target '.join(parts)}." if several else ""
-            raise InputError(f"{options.data}: {tables.no_column(name, table.columns)}{hint}")
-    if len(set(options.targets)) < len(options.targets):
-        raise InputError(f"--target names a column twice: {', '.join(options.targets)}.")
-    if table.height < 2:
-        raise InputError(f"{options.data} has 1 row: at least 2 are needed to learn from a table.")
-    targets = list(options.targets)
-    task = tables.infer_task(table, targets) if options.task == "auto" else options.task
-    if task in ("binary", "multiclass"):
-        table = tables.as_written(options.data, table, targets)
-    whole = tables.make_schema(table, table, targets, task, options.ignore)
-    y = whole.outputs(table)
-    rows, held = random.split(
-        y.reshape(len(y), -1)[:, 0],
-        options.validation,
-        random.generator(options.seed, "split"),
-        classes=task in ("binary", "multiclass"),
+    return read(
+        options.data,
+        options.targets,
+        task=options.task,
+        validation=options.validation,
+        ignore=options.ignore,
+        seed=options.seed,
     )
-    if options.validation and not len(held):
-        raise InputError(f"--validation {options.validation} of {table.height} rows is no row: use more, or 0.")
-    if not len(rows):
-        raise InputError(
-            f"--validation {options.validation} of {table.height} rows leaves none to train on: use less."
-        )
-    part, check = table[rows], table[held]
-    schema = tables.make_schema(table, part, targets, task, options.ignore)
-    x = schema.features(part)[0]
-    x_check = schema.features(check)[0] if len(held) else x[:0]
-    y_check = schema.outputs(check) if len(held) else y[:0]
-    return _Data(x, schema.outputs(part), x_check, y_check, schema, tables.row_numbers(table, schema))
 
 
 def _network(options: Options, schema: Schema) -> Sequential:
@@ -159,22 +113,7 @@ def _network(options: Options, schema: Schema) -> Sequential:
             f"--activation gives {len(each)} for the {text.count(len(options.hidden), 'hidden layer')} of --hidden: "
             "give one, or one each."
         )
-    return mlp(sizes, hidden=each, output=_OUTPUT[schema.task])
-
-
-def _loss(options: Options, schema: Schema) -> Loss:
-    usual = {"multiclass": "categorical_crossentropy", "regression": "mse"}.get(schema.task, "binary_crossentropy")
-    loss = losses.get(options.loss or usual)
-    if isinstance(loss, Hinge | Poisson | Quantile):
-        raise InputError(
-            f"--loss {options.loss} does not go with tables, which are learned with one probability per class or one "
-            f"standardised number per target: use {usual}, or xpnn.fit in Python."
-        )
-    if isinstance(loss, CategoricalCrossentropy | KullbackLeibler) and schema.task != "multiclass":
-        raise InputError(f"--loss {options.loss} needs several classes, but the task is {schema.task}: use {usual}.")
-    if schema.task == "regression" and loss.domain != Loss.domain:
-        raise InputError(f"--loss {options.loss} is for classes, but the task is regression: use {usual}.")
-    return loss
+    return mlp(sizes, hidden=each, output=OUTPUT[schema.task])
 
 
 def _optimizer(options: Options, rate: float) -> optimizers.Optimizer:
@@ -191,9 +130,7 @@ def _rates(options: Options, schema: Schema) -> tuple[float, ...]:
     return usual, usual / 10, usual / 100
 
 
-def _choose(
-    options: Options, network: Sequential, loss: Loss, optimizer: optimizers.Optimizer, data: _Data
-) -> Choice:
+def _choose(options: Options, network: Sequential, loss: Loss, optimizer: optimizers.Optimizer, data: Data) -> Choice:
     if options.backend != "auto":
         return Choice(options.backend, backends.usable_device(options.backend, options.device), "as asked")
     size = min(options.batch_size or len(data.x), len(data.x))
@@ -203,19 +140,10 @@ def _choose(
 
 
 def _fit_at(
-    rates: tuple[float, ...], options: Options, network: Sequential, loss: Loss, choice: Choice, data: _Data
+    rates: tuple[float, ...], options: Options, network: Sequential, loss: Loss, choice: Choice, data: Data
 ) -> Model:
     """Train with the first learning rate under which the loss stays finite; the last one's error is raised."""
-    backend = backends.get(choice.backend, choice.device)
-    xp, device = backend.namespace(), backend.device(choice.device)
-
-    def there(host: NDArray[Any]) -> Any:
-        return arrays.from_host(host, xp, device=device)
-
-    x, y = there(data.x), there(targets(data.y, loss, data.schema))
-    check = None
-    if len(data.x_check):
-        check = there(data.x_check), there(targets(data.y_check, loss, data.schema))
+    x, y, check = data.placed(choice, loss)
     for rate in rates:
         try:
             shown = None if options.quiet else Progress()
@@ -255,39 +183,17 @@ def _show(shown: Progress) -> Callback:
     return show
 
 
-def _save(model: Model, options: Options, data: _Data) -> Model:
-    """Write the model, on the host, with its schema, its options and its validation score."""
-    model = model.to("numpy")
-    metadata: dict[str, Any] = {"table": data.schema.to_json(), "options": options.to_json()}
-    with contextlib.suppress(KeyboardInterrupt):  # the score may be lost, the model not
-        if len(data.x_check):
-            scores = score(model, data.schema, data.x_check, data.y_check)
-            figures = ", ".join(f"{name} {value}" for name, value in scores)
-            metadata["validation"] = f"{figures} ({text.count(len(data.x_check), 'row')})"
-    model = dataclasses.replace(model, metadata=metadata)
-    model.save(options.out)
-    return model
+def _save(model: Model, options: Options, data: Data) -> Model:
+    return save(model, options.out, data, options.to_json())
 
 
-def _plan(options: Options, data: _Data, network: Sequential, choice: Choice) -> str:
-    schema, rows = data.schema, text.count(len(data.x), "row")
-    what = text.count(len(schema.classes), "class") if schema.classes else text.count(len(schema.targets), "target")
-    inferred = " (--task to change)" if options.task == "auto" else ""
-    features = text.count(schema.n_features, "feature")
+def _plan(options: Options, data: Data, network: Sequential, choice: Choice) -> str:
     return text.columns(
         [
-            ("data", f"{rows} to train on, {len(data.x_check):,} to validate; {features}"),
-            ("task", f"{schema.task}, {what}{inferred}"),
+            *data.rows(inferred=options.task == "auto"),
             ("network", f"{network.name}, {text.count(network.n_parameters, 'parameter')}"),
             ("backend", f"{choice.backend} on {choice.device} ({choice.reason})"),
-            *(("not used", f"column {name!r}: {why}") for name, why in schema.ignored.items()),
-            *(
-                (
-                    "note",
-                    f"column {name!r} is a different whole number in every row: --ignore it if it only names them",
-                )
-                for name in data.row_numbers
-            ),
+            *data.notes(),
         ]
     )
 
