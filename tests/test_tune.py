@@ -429,7 +429,7 @@ def test_progress_is_a_line_for_each_trial_and_optuna_is_silent(capfd, caplog):
         tune(trials=2, progress=True)
     out, err = capfd.readouterr()
     assert out == ""
-    assert re.fullmatch(r"(trial [12]  validation_loss \d\.\d+  width \d(,\d)?  activation \w+  .*\n){2}", err)
+    assert re.fullmatch(r"(trial [12]/2  validation_loss \d\.\d+  width \d(,\d)?  activation \w+  .*\n){2}", err)
     assert not caplog.records
     assert optuna.logging.get_verbosity() == optuna.logging.INFO  # others see what they saw
 

@@ -14,6 +14,8 @@ from xpnn.cli import bench as benchmark
 from xpnn.cli import using
 from xpnn.cli.train import Options
 from xpnn.cli.train import train as run_training
+from xpnn.cli.tune import Options as TuneOptions
+from xpnn.cli.tune import tune as run_search
 
 _FILE = click.Path(path_type=Path)
 
@@ -84,6 +86,87 @@ def train(**options: Any) -> int:
     takes the raw columns in any order.
     """
     return run_training(Options(**options))
+
+
+def _searched(name: str, number: type[int] | type[float] | None, help: str) -> Callable[..., Any]:
+    """An option that is a field of `xpnn.SearchSpace`: names, or a number, an interval, three numbers or more."""
+
+    def read(context: click.Context, option: click.Parameter, value: str) -> Any:
+        parts: list[Any] = _names(context, option, value)
+        if number is not None:
+            try:
+                parts = [number(part) for part in parts]
+            except ValueError:
+                kind = "whole numbers" if number is int else "numbers"
+                raise click.BadParameter(
+                    f"must be a number, LOW,HIGH, or three {kind} or more to choose from, got {value!r}."
+                ) from None
+        if name == "batch_size":
+            parts = [part or None for part in parts]
+        field = parts[0] if len(parts) == 1 else tuple(parts) if number and len(parts) == 2 else parts
+        try:
+            return getattr(library.SearchSpace(**{name: field}), name)
+        except library.InputError as error:
+            raise click.BadParameter(str(error).removeprefix("SearchSpace: ")) from None
+
+    usual = getattr(library.SearchSpace(), name)
+    parts = usual if isinstance(usual, tuple) else [usual]
+    return click.option(
+        f"--{name.replace('_', '-')}",
+        default=",".join(part if isinstance(part, str) else f"{part:g}" for part in parts),
+        show_default=True,
+        callback=read,
+        metavar="NAMES" if number is None else "RANGE",
+        help=help,
+    )
+
+
+@xpnn.command()
+@click.argument("data", type=_FILE)
+@click.option("--target", "targets", multiple=True, required=True, metavar="COLUMN",
+              help="The column to predict; several times for several.")  # fmt: skip
+@click.option("--out", type=_FILE, required=True, metavar="MODEL.safetensors", help="Where to write the best model.")
+@click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True,
+              help="How many to have, with those already in --storage.")  # fmt: skip
+@click.option("--storage", type=_FILE, metavar="FILE.log",
+              help="A file that remembers the trials: the same command goes on where it was stopped.")  # fmt: skip
+@click.option("--table", type=_FILE, metavar="TRIALS.csv", help="Write all trials there.")
+@_searched("depth", int, "Hidden layers.")
+@_searched("width", int, "Nodes of a hidden layer, chosen for each.")
+@_searched("activation", None, f"Of the hidden layers. {', '.join(activations.NAMES)}.")
+@_searched("optimizer", None, f"{', '.join(optimizers.NAMES)}.")
+@_searched("learning_rate", float, "Step size.")
+@_searched("dropout", float, "Share of nodes left out after each hidden layer.")
+@_searched("weight_decay", float, "Regularisation by smaller weights.")
+@_searched("batch_size", int, "Rows per step; 0 for all of them.")
+@click.option("--monitor", default="validation_loss", show_default=True, metavar="NAME",
+              help="What to compare by: validation_loss, or validation_accuracy and so on.")  # fmt: skip
+@click.option("--task", type=click.Choice(["auto", *tables.TASKS]), default="auto", show_default=True,
+              help="What to predict; by default the target column decides.")  # fmt: skip
+@click.option("--loss", metavar="NAME", help=f"By default the task decides. {', '.join(losses.NAMES)}.")
+@click.option("--epochs", type=click.IntRange(min=1), default=100, show_default=True,
+              help="Passes over the training rows at most, in each trial.")  # fmt: skip
+@click.option("--patience", type=click.IntRange(min=0), default=10, show_default=True, metavar="EPOCHS",
+              help="A trial ends after so many without an improvement.")  # fmt: skip
+@click.option("--validation", type=float, default=0.2, show_default=True, metavar="SHARE",
+              help="Share of the rows to hold out and compare by.")  # fmt: skip
+@click.option("--ignore", multiple=True, metavar="COLUMN", help="A column to leave out, such as a row number.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
+              help="Decides what is tried, weights, row order and split.")  # fmt: skip
+@click.option("--backend", type=click.Choice(["auto", *backends.KNOWN]), default="auto", show_default=True,
+              help="Array library; auto: NumPy for short searches, else the fastest usable one.")  # fmt: skip
+@click.option("--device", metavar="NAME", help="Device of that library, such as cpu or cuda:0.")
+@click.option("--quiet", is_flag=True, help="Print errors only.")
+def tune(**options: Any) -> int:
+    """Try networks out on a CSV, TSV or Parquet file and write the best model to a file.
+
+    Each trial is a training; what it tries is suggested from the trials before. A RANGE is a number, an interval
+    LOW,HIGH, or three numbers or more to choose from; of NAMES one is chosen.
+
+    The best model is that of the best trial in its best epoch, on the rows held out. Because they choose it, their
+    score is a little too good: rows that took no part tell how good it is. predict takes the file like one of train.
+    """
+    return run_search(TuneOptions(**options))
 
 
 def _given_model(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -152,11 +152,11 @@ def ranked(trials: Sequence[Trial], *, larger_is_better: bool) -> list[Trial]:
     return sorted(trials, key=place)
 
 
-def line(trial: Trial, space: SearchSpace, monitor: str) -> str:
-    """A trial in a line of text."""
+def line(trial: Trial, of: int, space: SearchSpace, monitor: str) -> str:
+    """A trial of so many in a line of text."""
     score = "" if trial.score is None else f"  {monitor} {trial.score:.6g}"
     chosen = "".join(f"  {name} {_shown(trial.parameters[name])}" for name in _columns(space))
-    return f"trial {trial.number}{score}{chosen}" + ("" if trial.state == "finished" else f"  ({_state(trial)})")
+    return f"trial {trial.number}/{of}{score}{chosen}" + ("" if trial.state == "finished" else f"  ({_state(trial)})")
 
 
 def _columns(space: SearchSpace) -> list[str]:

@@ -165,7 +165,7 @@ def tune(
             trial, model = search.run(study)
             tuning = search.found(study.trials, model if trial.state == "finished" else None, tuning)
             if progress:
-                print(line(trial, space, monitor), file=sys.stderr, flush=True)
+                print(line(trial, trials, space, monitor), file=sys.stderr, flush=True)
             if after_trial is not None:
                 after_trial(trial)
     except KeyboardInterrupt:
