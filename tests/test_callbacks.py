@@ -320,3 +320,19 @@ def test_a_file_that_is_there_is_not_lost(tmp_path):
 def test_a_file_that_cannot_be_written_is_said_at_once(name, message, tmp_path):
     with pytest.raises(InputError, match=message):
         xpnn.HistoryFile(tmp_path / name)
+
+
+def test_the_bar_in_a_notebook_ends_with_the_last_epoch():
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    for needed in ("ipykernel", "ipywidgets", "rich"):
+        pytest.importorskip(needed)
+    source = "import numpy as np, xpnn\nX = np.eye(3)\nmodel = xpnn.fit(xpnn.mlp([3, 1]), X, X[:, :1], progress=True)"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    client = nbclient.NotebookClient(notebook, kernel_name="python3")
+    client.execute()
+    shown = [
+        each["data"]["text/plain"] for state in client.widget_state.values() for each in state.get("outputs", ())
+    ]
+    assert len(shown) == 1
+    assert "epoch 100/100" in shown[0]
+    assert "loss" in shown[0]

@@ -45,6 +45,7 @@ class Progress(Callback):
     def end(self, training: Training) -> None:
         """Put the terminal in order again."""
         if self._bar is not None:
+            self._bar.refresh()  # in a notebook, stopping does not show what came last
             self._bar.stop()
 
 
