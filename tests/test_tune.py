@@ -78,6 +78,8 @@ def test_parameters_become_a_network_and_an_optimizer():
     assert space.network(parameters, (3,), xpnn.Softmax(), 2) == expected
     assert space.network({**parameters, "width": (), "dropout": 0.0}, (3,), xpnn.Linear(), 1) == xpnn.mlp([3, 1])
     assert space.optimizer(parameters) == xpnn.SGD(0.05, momentum=0.9, weight_decay=0.001)
+    assert space.penalty({"l2": 0.1}, xpnn.L1(0.2)) == (xpnn.L1(0.2), xpnn.L2(0.1))
+    assert space.penalty({"l2": 0.0}) == ()
 
 
 @pytest.mark.parametrize(
@@ -97,6 +99,8 @@ def test_parameters_become_a_network_and_an_optimizer():
         ({"activation": ()}, "SearchSpace: activation has no choice"),
         ({"activation": xpnn.ReLU}, r"SearchSpace: activation must be a name or Activation object.*write ReLU\(\)"),
         ({"optimizer": ["adam", 3]}, "SearchSpace: optimizer must be a name or Optimizer object, got 3"),
+        ({"optimizer": "lbfgs"}, "SearchSpace: optimizer 'lbfgs' has no weight_decay: choose another"),
+        ({"l2": (1, -1)}, "SearchSpace: each end of the interval l2 must be a number >= 0"),
         ({"learning_rate": 0}, "SearchSpace: learning_rate must be a number > 0"),
         ({"learning_rate": (0.0, 0.1)}, "SearchSpace: each end of the interval learning_rate must be a number > 0"),
         ({"learning_rate": float("nan")}, "SearchSpace: learning_rate must be a number > 0"),
@@ -138,12 +142,15 @@ def test_the_same_seed_gives_the_same_search_and_another_another():
 
 def test_a_trial_is_a_fit():
     X, y = data()
-    options = {"class_weight": "balanced", "labels": ["a", "b", "c"], "validation_split": 0.25}
-    tuning = tune(X, y, metrics=["f1"], monitor="validation_accuracy", **options)
+    options = {"class_weight": "balanced", "labels": ["a", "b", "c"], "validation_split": 0.25, "clip_norm": 1.0}
+    own = dataclasses.replace(TINY, l2=(0.001, 0.1))
+    tuning = tune(X, y, space=own, metrics=["f1"], monitor="validation_accuracy", penalty=xpnn.L1(0.001), **options)
     chosen = tuning.best_parameters
+    assert 0.001 <= chosen["l2"] <= 0.1
     model = xpnn.fit(
         tuning.best.network, X, y, optimizer=space.optimizer(chosen), batch_size=chosen["batch_size"], epochs=4,
-        metrics=["f1", "accuracy"], callbacks=[xpnn.EarlyStopping("validation_accuracy")], **options,
+        penalty=[xpnn.L1(0.001), xpnn.L2(chosen["l2"])], metrics=["f1", "accuracy"],
+        callbacks=[xpnn.EarlyStopping("validation_accuracy")], **options,
     )  # fmt: skip
     assert model.history == tuning.best.history
     assert model.labels == tuning.best.labels == ["a", "b", "c"]
@@ -314,7 +321,8 @@ def test_ctrl_c_keeps_what_was_found(after, tmp_path):
         ({"X": data()[0] + 1}, r"there X was float64 of shape \(48, 3\) with hash \w+, now it is"),
         ({"X": data()[0].astype(np.float32)}, "there X was float64 .*, now it is float32"),
         ({"validation_split": 0.3}, "there validation_split was 0.2, now it is 0.3"),
-        ({"sample_weight": np.ones(48)}, "there sample_weight was None, now it is float64 of shape"),
+        ({"sample_weight": np.ones(48)}, "there sample_weight was not given, now it is float64 of shape"),
+        ({"penalty": xpnn.L1(0.1)}, r"there penalty was not given, now it is L1\(strength=0.1"),
         ({"prune": False}, "there prune was True, now it is False"),
         ({"loss": xpnn.CategoricalCrossentropy(label_smoothing=0.1)}, r"there loss was Cat.* now it is Cat.*0.1"),
     ],
@@ -328,6 +336,12 @@ def test_the_storage_of_another_search_is_refused(options, message, tmp_path):
     with pytest.raises(InputError, match=message):
         tune(**{"X": X, "y": y, "storage": storage, **options})
     assert storage.read_bytes() == before
+
+
+def test_what_was_given_then_must_be_given_now(tmp_path):
+    tune(trials=1, storage=tmp_path / "search.log", clip_norm=1.0)
+    with pytest.raises(InputError, match="there clip_norm was 1.0, now it is not given"):
+        tune(storage=tmp_path / "search.log")
 
 
 @pytest.mark.skipif("torch" not in LIBRARIES, reason="needs PyTorch")

@@ -71,7 +71,8 @@ from xpnn.metrics import (
 )
 from xpnn.model import Model, load
 from xpnn.network import Sequential, mlp
-from xpnn.optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, Lion, NAdam, Optimizer, RMSprop
+from xpnn.optimizers import LBFGS, SGD, Adadelta, Adagrad, Adam, AdamW, Lion, NAdam, Optimizer, RMSprop
+from xpnn.penalties import L1, L2, Penalty
 from xpnn.schedules import (
     Constant,
     Cosine,
@@ -85,7 +86,16 @@ from xpnn.schedules import (
     StepDecay,
     Warmup,
 )
-from xpnn.training.callbacks import EarlyStopping, Epoch, HistoryFile, TimeLimit
+from xpnn.training.callbacks import (
+    Callback,
+    EarlyStopping,
+    HistoryFile,
+    LearningRateLogger,
+    StopOnNaN,
+    TensorBoard,
+    TimeLimit,
+    Training,
+)
 from xpnn.training.fit import fit
 from xpnn.training.step import value_and_grad
 from xpnn.tuning.result import Trial, Tuning
@@ -99,6 +109,9 @@ __all__ = [
     "ELU",
     "F1",
     "GELU",
+    "L1",
+    "L2",
+    "LBFGS",
     "MAE",
     "MSE",
     "R2",
@@ -116,6 +129,7 @@ __all__ = [
     "BalancedAccuracy",
     "BatchNormalization",
     "BinaryCrossentropy",
+    "Callback",
     "CategoricalCrossentropy",
     "Constant",
     "Cosine",
@@ -124,7 +138,6 @@ __all__ = [
     "Device",
     "Dropout",
     "EarlyStopping",
-    "Epoch",
     "Exponential",
     "GlorotNormal",
     "GlorotUniform",
@@ -141,6 +154,7 @@ __all__ = [
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
+    "LearningRateLogger",
     "LecunNormal",
     "Linear",
     "Lion",
@@ -157,6 +171,7 @@ __all__ = [
     "NAdam",
     "OneCycle",
     "Optimizer",
+    "Penalty",
     "Poisson",
     "Precision",
     "Quantile",
@@ -173,10 +188,13 @@ __all__ = [
     "Softplus",
     "Softsign",
     "StepDecay",
+    "StopOnNaN",
     "Swish",
     "Tanh",
+    "TensorBoard",
     "TimeLimit",
     "TopK",
+    "Training",
     "TrainingDiverged",
     "TrainingInterrupted",
     "Trial",

@@ -20,6 +20,9 @@ from xpnn.cli.tune import tune as run_search
 _FILE = click.Path(path_type=Path)
 
 
+_SEARCHABLE = [name for name, optimizer in optimizers.NAMES.items() if hasattr(optimizer, "weight_decay")]
+
+
 def _numbers(context: click.Context, option: click.Parameter, value: str) -> list[int]:
     try:
         return [int(part) for part in value.split(",") if part.strip()]
@@ -134,10 +137,15 @@ def _searched(name: str, number: type[int] | type[float] | None, help: str) -> C
 @_searched("depth", int, "Hidden layers.")
 @_searched("width", int, "Nodes of a hidden layer, chosen for each.")
 @_searched("activation", None, f"Of the hidden layers. {', '.join(activations.NAMES)}.")
-@_searched("optimizer", None, f"{', '.join(optimizers.NAMES)}.")
+@_searched(
+    "optimizer",
+    None,
+    f"{', '.join(name for name, rule in optimizers.NAMES.items() if hasattr(rule, 'weight_decay'))}.",
+)
 @_searched("learning_rate", float, "Step size.")
 @_searched("dropout", float, "Share of nodes left out after each hidden layer.")
-@_searched("weight_decay", float, "Regularisation by smaller weights.")
+@_searched("weight_decay", float, "Regularisation: by how much the optimizer makes weights smaller.")
+@_searched("l2", float, "Regularisation: the strength of a penalty on the weights.")
 @_searched("batch_size", int, "Rows per step; 0 for all of them.")
 @click.option("--monitor", default="validation_loss", show_default=True, metavar="NAME",
               help="What to compare by: validation_loss, or validation_accuracy and so on.")  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 import sys
@@ -20,7 +19,7 @@ from xpnn.losses import Loss
 from xpnn.model import Model
 from xpnn.network import Sequential, mlp
 from xpnn.tables import Schema
-from xpnn.training.callbacks import Callback, Epoch
+from xpnn.training.callbacks import Training
 from xpnn.training.fastest import Choice, choose
 from xpnn.training.fit import fit
 from xpnn.training.progress import Progress
@@ -146,22 +145,20 @@ def _fit_at(
     x, y, check = data.placed(choice, loss)
     for rate in rates:
         try:
-            shown = None if options.quiet else Progress()
-            with shown or contextlib.nullcontext():
-                return fit(
-                    network,
-                    x,
-                    y,
-                    loss=loss,
-                    optimizer=_optimizer(options, rate),
-                    epochs=options.epochs,
-                    batch_size=options.batch_size or None,
-                    tol=options.tol,
-                    seed=options.seed,
-                    validation_data=check,
-                    labels=data.schema.classes,
-                    callbacks=[_show(shown)] if shown else [],
-                )
+            return fit(
+                network,
+                x,
+                y,
+                loss=loss,
+                optimizer=_optimizer(options, rate),
+                epochs=options.epochs,
+                batch_size=options.batch_size or None,
+                tol=options.tol,
+                seed=options.seed,
+                validation_data=check,
+                labels=data.schema.classes,
+                callbacks=[] if options.quiet else [_Shown()],
+            )
         except XpnnError as error:
             if not isinstance(error, TrainingDiverged) or rate == rates[-1]:
                 raise
@@ -173,14 +170,14 @@ def _fit_at(
     raise AssertionError("the last rate returns or raises")
 
 
-def _show(shown: Progress) -> Callback:
-    def show(epoch: Epoch) -> None:
-        try:
-            shown(epoch)
-        except BrokenPipeError:  # nobody looks any more: that is no reason to lose the training
-            discard(sys.stderr)
+class _Shown(Progress):
+    """Goes on when nobody looks any more: that is no reason to lose the training."""
 
-    return show
+    def epoch_end(self, training: Training) -> None:
+        try:
+            super().epoch_end(training)
+        except BrokenPipeError:
+            discard(sys.stderr)
 
 
 def _save(model: Model, options: Options, data: Data) -> Model:

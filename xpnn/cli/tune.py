@@ -43,6 +43,7 @@ class Options:
     learning_rate: Any
     dropout: Any
     weight_decay: Any
+    l2: Any
     batch_size: Any
     monitor: str
     task: str

@@ -22,10 +22,10 @@ from xpnn.losses import Loss
 from xpnn.metrics import Metric
 from xpnn.model import Model
 from xpnn.registry import unknown
-from xpnn.training.callbacks import Callback, EarlyStopping, Epoch
+from xpnn.training.callbacks import Callback, EarlyStopping, Function, Training
 from xpnn.training.fit import fit
 from xpnn.tuning.result import Trial, Tuning, line, ranked
-from xpnn.tuning.space import SearchSpace, network, optimizer
+from xpnn.tuning.space import SearchSpace, network, optimizer, penalty
 from xpnn.tuning.study import Study
 from xpnn.typing import Array, HostArray
 
@@ -83,7 +83,8 @@ def tune(
         The epochs without an improvement after which a trial ends; None: all are run. A trial's score, and its
         model, are those of its best epoch either way.
     prune : bool
-        Whether a trial ends early that is worse than half of those before it in the same epoch.
+        Whether a trial ends early that is worse than half of those before it in the same epoch; the first five, and
+        a fifth of the epochs, are let pass.
     validation_data : (array, array), optional
         Data like X and y to score on.
     validation_split : float
@@ -101,8 +102,8 @@ def tune(
     progress : bool
         Whether to write a line for each trial to standard error.
     **options : as in `fit`
-        Whatever else `fit` takes, such as `class_weight`, `sample_weight`, `metrics`, `callbacks`; except what the
-        space decides, and `params`.
+        Whatever else `fit` takes, such as `class_weight`, `sample_weight`, `metrics`, `penalty`, `callbacks`; except
+        what the space decides, and `params`.
 
     Returns
     -------
@@ -204,9 +205,9 @@ class _Search:
         scores: list[float] = []
         model, pruned, reason = None, False, ""
 
-        def watch(epoch: Epoch) -> bool:
+        def watch(training: Training) -> bool:
             nonlocal pruned
-            score = epoch.history[self.monitor][-1]
+            score = training.history[self.monitor][-1]
             scores.append(score)
             if not math.isfinite(score):
                 return True
@@ -233,15 +234,17 @@ class _Search:
         )
         return trial, model
 
-    def train(self, parameters: Mapping[str, Any], callbacks: Sequence[Callback]) -> Model:
+    def train(self, parameters: Mapping[str, Any], callbacks: Sequence[Function]) -> Model:
         """The model of a trial, of its best epoch."""
+        every: list[Callback | Function] = [self.early_stopping(), *callbacks, *self.options.get("callbacks", ())]
+        given = {**self.options, "callbacks": every, "penalty": penalty(parameters, self.options.get("penalty", ()))}
         return fit(
             network(parameters, tuple(self.X.shape[1:]), self.output, self.outputs),
             self.X,
             self.y,
             optimizer=optimizer(parameters),
             batch_size=parameters["batch_size"],
-            **{**self.options, "callbacks": [self.early_stopping(), *callbacks, *self.options.get("callbacks", ())]},
+            **given,
         )
 
     def found(self, trials: Sequence[Trial], newest: Model | None, before: Tuning | None) -> Tuning | None:

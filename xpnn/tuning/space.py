@@ -9,13 +9,14 @@ from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import Any, Protocol, cast
 
-from xpnn import activations, optimizers
+from xpnn import activations, optimizers, penalties
 from xpnn.activations import Activation
 from xpnn.errors import InputError
 from xpnn.layers import Dense, Dropout, Layer
 from xpnn.layout import Shape
 from xpnn.network import Sequential
 from xpnn.optimizers import Optimizer
+from xpnn.penalties import L2, Penalty
 
 Whole = int | tuple[int, int] | list[int]
 Number = float | tuple[float, float] | list[float]
@@ -63,6 +64,7 @@ _NUMBERS = {
     "learning_rate": _Numbers(0, above=True),
     "dropout": _Numbers(0, below=1, log=False),
     "weight_decay": _Numbers(0),
+    "l2": _Numbers(0),
     "batch_size": _Numbers(1, whole=True, none=True),
 }
 _NAMES = {"activation": activations.get, "optimizer": optimizers.get}
@@ -73,8 +75,8 @@ class SearchSpace:
     """The networks and trainings that `tune` chooses among.
 
     Each field is a fixed value, a list of choices, or, for numbers, an interval ``(low, high)``, both ends included.
-    Intervals of `width`, `learning_rate`, `weight_decay` and `batch_size` are searched by orders of magnitude unless
-    they begin at 0.
+    Intervals of `width`, `learning_rate`, `weight_decay`, `l2` and `batch_size` are searched by orders of magnitude
+    unless they begin at 0.
 
     Parameters
     ----------
@@ -91,7 +93,9 @@ class SearchSpace:
     dropout : float, interval or list of float
         The share of nodes that is left out after each hidden layer, 0 ≤ dropout < 1.
     weight_decay : float, interval or list of float
-        λ ≥ 0.
+        The optimizer's λ ≥ 0.
+    l2 : float, interval or list of float
+        The strength λ ≥ 0 of the penalty `L2`, besides that.
     batch_size : int or None, interval or list of them
         Samples per step; None: all of them.
 
@@ -114,6 +118,7 @@ class SearchSpace:
     learning_rate: Number = (1e-4, 1e-1)
     dropout: Number = (0.0, 0.5)
     weight_decay: Number = (1e-6, 1e-2)
+    l2: Number = 0.0
     batch_size: int | tuple[int, int] | list[int | None] | None = 32
 
     def __post_init__(self) -> None:
@@ -125,9 +130,11 @@ class SearchSpace:
             _check_choices(name, choices)
             for each in choices:
                 try:
-                    get(each)
+                    part = get(each)
                 except InputError as error:
                     raise InputError(f"SearchSpace: {error}") from None
+                if name == "optimizer" and not hasattr(part, "weight_decay"):
+                    raise InputError(f"SearchSpace: optimizer {each!r} has no weight_decay: choose another.")
 
     @property
     def searched(self) -> tuple[str, ...]:
@@ -166,6 +173,11 @@ def optimizer(parameters: Mapping[str, Any]) -> Optimizer:
     """The optimizer of suggested parameters."""
     numbers = {name: parameters[name] for name in ("learning_rate", "weight_decay")}
     return cast(Optimizer, dataclasses.replace(cast(Any, optimizers.get(parameters["optimizer"])), **numbers))
+
+
+def penalty(parameters: Mapping[str, Any], given: Penalty | Sequence[Penalty] = ()) -> tuple[Penalty, ...]:
+    """The penalties given, and that of suggested parameters."""
+    return penalties.several(given) + ((L2(parameters["l2"]),) if parameters["l2"] else ())
 
 
 def _numbers(name: str, numbers: _Numbers, value: Any) -> Any:

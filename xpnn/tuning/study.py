@@ -44,6 +44,11 @@ class Study:
     identity : mapping of str to str
         What makes this search another than others: the trials of a file are its own only if all of it is the same.
 
+    Attributes
+    ----------
+    trials : list of Trial
+        Those that are over.
+
     Raises
     ------
     BackendError
@@ -76,32 +81,14 @@ class Study:
             self._file = None if self._path is None else self._opened(self._path)
             if self._file is not None:
                 self._study.add_trials(self._file.trials)
-
-    @property
-    def trials(self) -> list[Trial]:
-        """Those that are over."""
-        import optuna
-
-        states = optuna.trial.TrialState
-        names = {states.COMPLETE: "finished", states.PRUNED: "pruned", states.FAIL: "failed"}
-        return [
-            Trial(
-                number=trial.number + 1,
-                parameters=self._space.suggest(optuna.trial.FixedTrial(trial.params)),
-                state=names[trial.state],
-                **trial.user_attrs,
-            )
-            for trial in self._study.get_trials(deepcopy=False)
-            if trial.state.is_finished()
-        ]
+        self.trials = [self._told(trial) for trial in self._study.trials]
 
     def ask(self) -> tuple[optuna.Trial, dict[str, Any]]:
         """The next trial, and the parameters it is to try."""
         import optuna
 
         with _quiet():
-            number = len(self._study.get_trials(deepcopy=False))
-            seed = int(random.generator(self._seed, "trials", number).integers(2**31))
+            seed = int(random.generator(self._seed, "trials", len(self.trials)).integers(2**31))
             self._study.sampler = optuna.samplers.TPESampler(seed=seed)
             trial = self._study.ask()
             return trial, self._space.suggest(trial)
@@ -127,15 +114,25 @@ class Study:
             else:
                 states = optuna.trial.TrialState
                 self._study.tell(trial, state=states.PRUNED if state == "pruned" else states.FAIL)
+            over = self._study.get_trials(deepcopy=False)[-1]
             if self._path is not None:
-                self._write(self._path, self._study.get_trials(deepcopy=False)[-1])
+                self._write(self._path, over)
+        self.trials.append(self._told(over))
         return self.trials[-1]
+
+    def _told(self, trial: optuna.trial.FrozenTrial) -> Trial:
+        import optuna
+
+        states = optuna.trial.TrialState
+        names = {states.COMPLETE: "finished", states.PRUNED: "pruned", states.FAIL: "failed"}
+        parameters = self._space.suggest(optuna.trial.FixedTrial(trial.params))
+        return Trial(number=trial.number + 1, parameters=parameters, state=names[trial.state], **trial.user_attrs)
 
     def _write(self, path: Path, trial: optuna.trial.FrozenTrial) -> None:
         try:
             if self._file is None:
                 self._file = self._created(path)
-            if len(self._file.trials) != trial.number:
+            if len(self._file.get_trials(deepcopy=False)) != trial.number:
                 raise InputError(f"{path} was written to by another search meanwhile: give each its own.")
             self._file.add_trial(trial)
         except OSError as error:
@@ -159,8 +156,9 @@ class Study:
             there = study.user_attrs.get(_IDENTITY) or ({} if study.trials else self._identity)
         except (KeyError, ValueError, TypeError) as error:  # lines that are not Optuna's, or not a search of ours
             raise InputError(f"{path} is not the storage of a search, or is damaged: choose another name.") from error
-        for name, now in self._identity.items():
-            if (then := there.get(name)) != now:
+        for name in {**there, **self._identity}:
+            then, now = there.get(name, "not given"), self._identity.get(name, "not given")
+            if then != now:
                 raise InputError(
                     f"{path} holds another search: there {name} was {then}, now it is {now}: choose another storage, "
                     "or ask for the same."
