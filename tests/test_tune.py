@@ -12,7 +12,7 @@ import pytest
 
 import xpnn
 from xpnn.errors import BackendError, InputError
-from xpnn.tuning import result, space
+from xpnn.tuning import result, space, study
 
 from .conftest import LIBRARIES
 from .test_fit import quiet
@@ -387,6 +387,23 @@ def test_a_process_killed_while_it_wrote_loses_that_line_alone(lines, tmp_path):
     for trials in (3, 4):  # what was appended can be read again
         resumed = tune(trials=trials, storage=storage)
     assert tried(resumed) == tried(tune(trials=4))
+
+
+def test_the_lock_of_a_killed_process_does_not_hold_for_long(monkeypatch, tmp_path):
+    monkeypatch.setattr(study, "_GRACE", 1)
+    tune(trials=1, storage=tmp_path / "search.log")
+    (tmp_path / "search.log.lock").touch()
+    assert tried(tune(trials=2, storage=tmp_path / "search.log")) == tried(tune(trials=2))
+    assert [path.name for path in tmp_path.iterdir()] == ["search.log"]
+
+
+def test_a_disk_that_is_full_is_said_in_a_line(monkeypatch, tmp_path):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(optuna.storages.journal.JournalFileBackend, "append_logs", full)
+    with pytest.raises(InputError, match="cannot write .*search.log: No space left on device"):
+        tune(trials=1, storage=tmp_path / "search.log")
 
 
 def test_two_searches_at_once_in_one_storage_are_noticed(tmp_path):

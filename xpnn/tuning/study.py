@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _NAME, _IDENTITY = "xpnn", "search"
 _STARTUP = 5  # trials that are run to the end before any is pruned
+_GRACE = 3  # seconds after which the lock on the file counts as that of a process which was killed
 
 
 class Study:
@@ -181,17 +183,20 @@ def _journal(path: Path) -> optuna.storages.JournalStorage:
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-    return JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
+    lock = JournalFileOpenLock(str(path), grace_period=_GRACE)
+    return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Optuna from logging; how it logs for others is left as it was."""
+    """Keep Optuna from logging and warning; how it does for others is left as it was."""
     import optuna
 
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         optuna.logging.set_verbosity(before)
