@@ -12,7 +12,7 @@ import pytest
 
 import xpnn
 from xpnn.errors import BackendError, InputError
-from xpnn.tuning import result, space, study
+from xpnn.tuning import result, search, space, study
 
 from .conftest import LIBRARIES
 from .test_fit import quiet
@@ -64,6 +64,12 @@ def test_each_field_is_fixed_an_interval_or_choices():
     assert {p["batch_size"] for p in parameters} == {None, 16}
     assert {(p["activation"], p["learning_rate"], p["dropout"]) for p in parameters} == {(xpnn.ELU(0.5), 0.1, 0.0)}
     assert all(0 <= p["weight_decay"] <= 1e-2 for p in parameters)
+
+
+def test_names_are_choices_in_a_list_as_in_a_tuple():
+    assert xpnn.SearchSpace(activation=["relu", "elu"]) == xpnn.SearchSpace(activation=("relu", "elu"))
+    assert xpnn.SearchSpace(depth=[1, 3]) != xpnn.SearchSpace(depth=(1, 3))
+    assert hash(xpnn.SearchSpace()) == hash(xpnn.SearchSpace())
 
 
 def test_parameters_become_a_network_and_an_optimizer():
@@ -230,17 +236,33 @@ def test_a_trial_that_diverges_has_failed_and_the_others_go_on(lib):
     assert "failed: the loss became NaN or infinite in epoch 1" in str(tuning)
 
 
-def test_a_trial_without_memory_has_failed(monkeypatch):
-    from xpnn.tuning import search
-
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate"),
+    ],
+    ids=repr,
+)
+def test_a_trial_without_memory_has_failed(monkeypatch, error):
     def fit(network, *data, **options):
         if network.layers[0].units == 8:
-            raise MemoryError
+            raise error
         return xpnn.fit(network, *data, **options)
 
     monkeypatch.setattr(search, "fit", fit)
     tuning = tune(space=dataclasses.replace(TINY, width=[2, 8]), trials=6)
     assert {(t.parameters["width"][0], t.reason) for t in tuning.trials} == {(2, ""), (8, "out of memory")}
+
+
+def test_any_other_error_is_not_hidden(monkeypatch):
+    def fit(*_, **__):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(search, "fit", fit)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        tune()
 
 
 def test_a_score_that_is_no_number_fails():

@@ -136,7 +136,8 @@ def test_a_killed_process_goes_on_as_if_nothing_had_happened(run):
 
 @posix
 def test_ctrl_c_saves_the_best_so_far(run):
-    started = process(*run.words("--epochs", 60, "--storage", run.folder / "search.log", trials=100_000))
+    words = ["--epochs", 60, "--storage", run.folder / "search.log", "--backend", "numpy"]
+    started = process(*run.words(*words, trials=100_000))
     while not (said := started.stderr.readline()).startswith("trial 2/"):
         assert said, "it should be under way"
     started.send_signal(signal.SIGINT)
@@ -147,7 +148,7 @@ def test_ctrl_c_saves_the_best_so_far(run):
     assert "Traceback" not in err
     assert re.search(r"^validation +accuracy", out, re.MULTILINE)
     assert run.predictions(run.folder / "data.csv").height == 60
-    code, out, _ = run.tune("--epochs", 60, "--storage", run.folder / "search.log", trials=int(said[2]))
+    code, out, _ = run.tune(*words, trials=int(said[2]))
     assert code == 0
     assert f"{int(said[2])} trials over" in out
 
@@ -239,10 +240,10 @@ def test_the_search_goes_on_when_nobody_reads_its_progress(run):
 
 def test_what_a_gpu_library_raises_is_said_in_a_line(run, monkeypatch):
     def fail(*_, **__):
-        raise RuntimeError("CUDA out of memory.\nMore lines")
+        raise RuntimeError("CUDA error: illegal access.\nMore lines")
 
     monkeypatch.setattr(tune.search, "fit", fail)
-    check_error(run.tune("--quiet"), "numpy on cpu failed: RuntimeError: CUDA out of memory.\n")
+    check_error(run.tune("--quiet"), "numpy on cpu failed: RuntimeError: CUDA error: illegal access.\n")
 
 
 def test_auto_tries_the_largest_network_of_the_space(run, monkeypatch):

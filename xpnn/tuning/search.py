@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,8 @@ from xpnn.tuning.result import Trial, Tuning, line, ranked
 from xpnn.tuning.space import SearchSpace, network, optimizer, penalty
 from xpnn.tuning.study import Study
 from xpnn.typing import Array, HostArray
+
+_NO_MEMORY = re.compile("out of memory|enough memory|allocate memory", re.IGNORECASE)  # so libraries of GPUs say it
 
 
 def tune(
@@ -176,7 +179,7 @@ def tune(
         reasons = sorted({trial.reason for trial in study.trials})
         raise InputError(
             f"none of {text.count(len(study.trials), 'trial')} finished: {'; '.join(reasons)}. Give SearchSpace a "
-            "smaller learning_rate, or standardise the features."
+            "smaller learning_rate or width, or standardise the features."
         )
     return tuning
 
@@ -220,7 +223,9 @@ class _Search:
             model = self.train(parameters, [watch])
         except TrainingDiverged as stop:
             reason = f"the loss became NaN or infinite in epoch {stop.epoch}"
-        except MemoryError:
+        except (MemoryError, RuntimeError) as error:
+            if not (isinstance(error, MemoryError) or _NO_MEMORY.search(str(error))):
+                raise
             reason = "out of memory"
         if scores and not math.isfinite(scores[-1]):
             reason = reason or f"{self.monitor} became {scores[-1]} in epoch {len(scores)}"

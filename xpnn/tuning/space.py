@@ -126,8 +126,10 @@ class SearchSpace:
             object.__setattr__(self, name, _numbers(name, numbers, getattr(self, name)))
         for name, get in _NAMES.items():
             value = getattr(self, name)
-            choices = list(value) if isinstance(value, list | tuple) else [value]
+            choices = tuple(value) if isinstance(value, list | tuple) else (value,)
             _check_choices(name, choices)
+            if isinstance(value, list):
+                object.__setattr__(self, name, choices)
             for each in choices:
                 try:
                     part = get(each)
@@ -202,12 +204,12 @@ def _numbers(name: str, numbers: _Numbers, value: Any) -> Any:
     return list(map(numbers.plain, choices)) if isinstance(value, list) else numbers.plain(value)
 
 
-def _check_choices(name: str, choices: list[Any]) -> None:
+def _check_choices(name: str, choices: Sequence[Any]) -> None:
     if not choices:
         raise InputError(f"SearchSpace: {name} has no choice: give at least one.")
     labels = list(map(_label, choices))
     if len(set(labels)) < len(labels):
-        raise InputError(f"SearchSpace: {name} has the same choice twice: {choices!r}.")
+        raise InputError(f"SearchSpace: {name} has the same choice twice: {list(choices)!r}.")
 
 
 def _label(choice: Any) -> Any:
