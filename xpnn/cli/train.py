@@ -7,19 +7,20 @@ import dataclasses
 import math
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xpnn import arrays, backends, losses, optimizers, random, tables, text
+from xpnn.cli.options import Options
 from xpnn.cli.output import discard, say
+from xpnn.cli.parts import Parts, build
+from xpnn.cli.report import outcome, plan
 from xpnn.cli.using import refuse_to_overwrite, score, targets
 from xpnn.errors import BackendError, InputError, TrainingDiverged, TrainingInterrupted, XpnnError
-from xpnn.files import tensors
+from xpnn.files import atomic, tensors
 from xpnn.losses import CategoricalCrossentropy, Hinge, KullbackLeibler, Loss, Poisson, Quantile
 from xpnn.model import Model
-from xpnn.network import Sequential, mlp
 from xpnn.tables import Schema
 from xpnn.training.callbacks import Callback, Epoch
 from xpnn.training.fastest import Choice, choose
@@ -27,39 +28,11 @@ from xpnn.training.fit import fit
 from xpnn.training.progress import Progress
 
 if TYPE_CHECKING:
+    import polars as pl
     from numpy.typing import NDArray
 
-_OUTPUT = {"binary": "sigmoid", "multilabel": "sigmoid", "multiclass": "softmax", "regression": "linear"}
 _RATES = (0.1, 0.01, 0.001, 0.0001)  # of sgd, unless one is asked for: in this order until the loss stays finite;
 _RATES_OF_REGRESSION = _RATES[1:]  # squared errors have no bound, so neither have their gradients
-
-
-@dataclass(frozen=True)
-class Options:
-    """The options of the command, by their names there."""
-
-    data: Path
-    targets: tuple[str, ...]
-    out: Path
-    hidden: list[int]
-    activation: list[str]
-    task: str
-    loss: str | None
-    optimizer: str
-    learning_rate: float | None
-    epochs: int
-    batch_size: int
-    tol: float | None
-    validation: float
-    ignore: tuple[str, ...]
-    seed: int
-    backend: str
-    device: str | None
-    quiet: bool
-
-    def to_json(self) -> dict[str, Any]:
-        """The options that shape the model, for its file."""
-        return {k: v for k, v in dataclasses.asdict(self).items() if k not in ("data", "out", "quiet")}
 
 
 @dataclass(frozen=True)
@@ -72,41 +45,63 @@ class _Data:
     y_check: NDArray[Any]
     schema: Schema
     row_numbers: list[str]
+    weights: NDArray[np.float32] | None = None
 
 
 def train(options: Options) -> int:
     """Train and write the model; the exit code is 0, or 130 after Ctrl-C."""
+    _check_destinations(options)
+    data = _read(options)
+    parts = build(options, data.schema, _loss(options, data.schema), len(data.x))
+    rates = _rates(options, data.schema)
+    choice = _choose(options, parts, parts.optimizer(rates[0]), data)
+    if not options.quiet:
+        say(plan(options, data, parts, choice))
+    for rate in rates:
+        # what is used, for the model file: in it are no choices left to make
+        used = dataclasses.replace(options, learning_rate=rate, backend=choice.backend, device=choice.device)
+        callbacks = parts.callbacks()
+        try:
+            model = _fit(rate, options, parts, choice, data, callbacks)
+        except TrainingInterrupted as stop:
+            if stop.epoch == 0:
+                say("xpnn: interrupted in the first epoch; nothing was saved", sys.stderr)
+                return 130
+            _save(stop.model, used, data)
+            say(f"xpnn: interrupted; {options.out} holds the model as of epoch {stop.epoch}", sys.stderr)
+            return 130
+        except TrainingDiverged as stop:
+            if rate != rates[-1]:
+                if not options.quiet:
+                    say(f"the loss diverged with learning rate {rate:g}; trying a tenth of it")
+                continue
+            epochs = len(stop.model.history["loss"])
+            kept = "nothing was saved"
+            if epochs:
+                _save(stop.model, used, data)
+                kept = f"{options.out} holds the last good model, that of epoch {epochs}"
+            raise InputError(
+                f"the loss became NaN or infinite in epoch {stop.epoch}; {kept}. Use a smaller --learning-rate."
+            ) from stop
+        model = _save(model, used, data)
+        if not options.quiet:
+            say(outcome(model, options, callbacks))
+        return 0
+    raise AssertionError("the last rate returns or raises")
+
+
+def _check_destinations(options: Options) -> None:
+    """Raise `InputError` if a file could not be written, or would replace what is read or another."""
     refuse_to_overwrite(options.out, data=options.data)
     tensors.check_writable(options.out)
-    data = _read(options)
-    network, loss = _network(options, data.schema), _loss(options, data.schema)
-    rates = _rates(options, data.schema)
-    optimizer = _optimizer(options, rates[0])
-    choice = _choose(options, network, loss, optimizer, data)
-    if not options.quiet:
-        say(_plan(options, data, network, choice))
-    try:
-        model = _fit_at(rates, options, network, loss, choice, data)
-    except TrainingInterrupted as stop:
-        if stop.epoch == 0:
-            say("xpnn: interrupted in the first epoch; nothing was saved", sys.stderr)
-            return 130
-        _save(stop.model, options, data)
-        say(f"xpnn: interrupted; {options.out} holds the model as of epoch {stop.epoch}", sys.stderr)
-        return 130
-    except TrainingDiverged as stop:
-        epochs = len(stop.model.history["loss"])
-        kept = "nothing was saved"
-        if epochs:
-            _save(stop.model, options, data)
-            kept = f"{options.out} holds the last good model, that of epoch {epochs}"
-        raise InputError(
-            f"the loss became NaN or infinite in epoch {stop.epoch}; {kept}. Use a smaller --learning-rate."
-        ) from stop
-    model = _save(model, options, data)
-    if not options.quiet:
-        say(_outcome(model, options))
-    return 0
+    if options.history is not None:
+        refuse_to_overwrite(options.history, option="--history", data=options.data)
+        if options.history.resolve() == options.out.resolve():
+            raise InputError(f"--history and --out are the same file {options.out}: choose another name for one.")
+        try:
+            atomic.check_writable(options.history)
+        except OSError as error:
+            raise InputError(f"cannot write --history {options.history}: {error.strerror or error}.") from error
 
 
 def _read(options: Options) -> _Data:
@@ -129,7 +124,10 @@ def _read(options: Options) -> _Data:
     task = tables.infer_task(table, targets) if options.task == "auto" else options.task
     if task in ("binary", "multiclass"):
         table = tables.as_written(options.data, table, targets)
-    whole = tables.make_schema(table, table, targets, task, options.ignore)
+    weights, ignore = _weights(options, table), options.ignore
+    if options.sample_weight:
+        ignore = (*ignore, options.sample_weight)
+    whole = tables.make_schema(table, table, targets, task, ignore)
     y = whole.outputs(table)
     rows, held = random.split(
         y.reshape(len(y), -1)[:, 0],
@@ -144,22 +142,29 @@ def _read(options: Options) -> _Data:
             f"--validation {options.validation} of {table.height} rows leaves none to train on: use less."
         )
     part, check = table[rows], table[held]
-    schema = tables.make_schema(table, part, targets, task, options.ignore)
+    schema = tables.make_schema(table, part, targets, task, ignore)
     x = schema.features(part)[0]
     x_check = schema.features(check)[0] if len(held) else x[:0]
     y_check = schema.outputs(check) if len(held) else y[:0]
-    return _Data(x, schema.outputs(part), x_check, y_check, schema, tables.row_numbers(table, schema))
+    row_numbers = tables.row_numbers(table, schema)
+    if options.sample_weight:
+        why = {options.sample_weight: "the weights of the rows"}
+        schema = dataclasses.replace(schema, ignored={**schema.ignored, **why})
+    weights = None if weights is None else weights[rows]
+    return _Data(x, schema.outputs(part), x_check, y_check, schema, row_numbers, weights)
 
 
-def _network(options: Options, schema: Schema) -> Sequential:
-    sizes = [schema.n_features, *options.hidden, schema.n_outputs]
-    each = options.activation * len(options.hidden) if len(options.activation) == 1 else options.activation
-    if len(each) != len(options.hidden):
-        raise InputError(
-            f"--activation gives {len(each)} for the {text.count(len(options.hidden), 'hidden layer')} of --hidden: "
-            "give one, or one each."
-        )
-    return mlp(sizes, hidden=each, output=_OUTPUT[schema.task])
+def _weights(options: Options, table: pl.DataFrame) -> NDArray[np.float32] | None:
+    """The weight of each row, from the column of --sample-weight."""
+    name = options.sample_weight
+    if name is None:
+        return None
+    if name not in table.columns:
+        raise InputError(f"--sample-weight: {tables.no_column(name, table.columns)}")
+    if name in (*options.targets, *options.ignore):
+        other = "--target" if name in options.targets else "--ignore"
+        raise InputError(f"--sample-weight and {other} name the same column {name!r}: leave one of them out.")
+    return tables.weights(table[name])
 
 
 def _loss(options: Options, schema: Schema) -> Loss:
@@ -177,10 +182,6 @@ def _loss(options: Options, schema: Schema) -> Loss:
     return loss
 
 
-def _optimizer(options: Options, rate: float) -> optimizers.Optimizer:
-    return dataclasses.replace(optimizers.get(options.optimizer), learning_rate=rate)  # type: ignore[call-arg]
-
-
 def _rates(options: Options, schema: Schema) -> tuple[float, ...]:
     """The learning rates to try, one after the other."""
     if options.learning_rate is not None:
@@ -191,58 +192,53 @@ def _rates(options: Options, schema: Schema) -> tuple[float, ...]:
     return usual, usual / 10, usual / 100
 
 
-def _choose(
-    options: Options, network: Sequential, loss: Loss, optimizer: optimizers.Optimizer, data: _Data
-) -> Choice:
+def _choose(options: Options, parts: Parts, optimizer: optimizers.Optimizer, data: _Data) -> Choice:
     if options.backend != "auto":
         return Choice(options.backend, backends.usable_device(options.backend, options.device), "as asked")
-    size = min(options.batch_size or len(data.x), len(data.x))
-    steps = options.epochs * math.ceil(len(data.x) / size)
-    y = targets(data.y, loss, data.schema)
-    return choose(network, loss, optimizer, data.x[:size], y[:size], steps=steps, device=options.device)
+    size, steps = parts.batch, options.epochs * parts.per_epoch
+    y = targets(data.y, parts.loss, data.schema)
+    return choose(parts.network, parts.loss, optimizer, data.x[:size], y[:size], steps=steps, device=options.device)
 
 
-def _fit_at(
-    rates: tuple[float, ...], options: Options, network: Sequential, loss: Loss, choice: Choice, data: _Data
+def _fit(
+    rate: float, options: Options, parts: Parts, choice: Choice, data: _Data, callbacks: list[Callback]
 ) -> Model:
-    """Train with the first learning rate under which the loss stays finite; the last one's error is raised."""
+    """Train with one learning rate, where it was chosen to."""
     backend = backends.get(choice.backend, choice.device)
     xp, device = backend.namespace(), backend.device(choice.device)
 
     def there(host: NDArray[Any]) -> Any:
         return arrays.from_host(host, xp, device=device)
 
-    x, y = there(data.x), there(targets(data.y, loss, data.schema))
+    x, y = there(data.x), there(targets(data.y, parts.loss, data.schema))
     check = None
     if len(data.x_check):
-        check = there(data.x_check), there(targets(data.y_check, loss, data.schema))
-    for rate in rates:
-        try:
-            shown = None if options.quiet else Progress()
-            with shown or contextlib.nullcontext():
-                return fit(
-                    network,
-                    x,
-                    y,
-                    loss=loss,
-                    optimizer=_optimizer(options, rate),
-                    epochs=options.epochs,
-                    batch_size=options.batch_size or None,
-                    tol=options.tol,
-                    seed=options.seed,
-                    validation_data=check,
-                    labels=data.schema.classes,
-                    callbacks=[_show(shown)] if shown else [],
-                )
-        except XpnnError as error:
-            if not isinstance(error, TrainingDiverged) or rate == rates[-1]:
-                raise
-            if not options.quiet:
-                say(f"the loss diverged with learning rate {rate:g}; trying a tenth of it")
-        except RuntimeError as error:  # what GPU libraries raise when memory runs out or a kernel fails
-            where = f"{choice.backend} on {choice.device}"
-            raise BackendError(f"{where} failed: {backends.first_line(error)}") from error
-    raise AssertionError("the last rate returns or raises")
+        check = there(data.x_check), there(targets(data.y_check, parts.loss, data.schema))
+    try:
+        shown = None if options.quiet else Progress()
+        with shown or contextlib.nullcontext():
+            return fit(
+                parts.network,
+                x,
+                y,
+                loss=parts.loss,
+                optimizer=parts.optimizer(rate),
+                epochs=options.epochs,
+                batch_size=options.batch_size or None,
+                tol=options.tol,
+                seed=options.seed,
+                sample_weight=None if data.weights is None else there(data.weights),
+                class_weight=parts.class_weight,
+                validation_data=check,
+                metrics=options.metrics,
+                labels=data.schema.classes,
+                callbacks=[*callbacks, *([_show(shown)] if shown else [])],
+            )
+    except XpnnError:
+        raise
+    except RuntimeError as error:  # what GPU libraries raise when memory runs out or a kernel fails
+        where = f"{choice.backend} on {choice.device}"
+        raise BackendError(f"{where} failed: {backends.first_line(error)}") from error
 
 
 def _show(shown: Progress) -> Callback:
@@ -262,6 +258,7 @@ def _save(model: Model, options: Options, data: _Data) -> Model:
     with contextlib.suppress(KeyboardInterrupt):  # the score may be lost, the model not
         if len(data.x_check):
             scores = score(model, data.schema, data.x_check, data.y_check)
+            scores += _metrics(model, options, data)
             figures = ", ".join(f"{name} {value}" for name, value in scores)
             metadata["validation"] = f"{figures} ({text.count(len(data.x_check), 'row')})"
     model = dataclasses.replace(model, metadata=metadata)
@@ -269,44 +266,10 @@ def _save(model: Model, options: Options, data: _Data) -> Model:
     return model
 
 
-def _plan(options: Options, data: _Data, network: Sequential, choice: Choice) -> str:
-    schema, rows = data.schema, text.count(len(data.x), "row")
-    what = text.count(len(schema.classes), "class") if schema.classes else text.count(len(schema.targets), "target")
-    inferred = " (--task to change)" if options.task == "auto" else ""
-    features = text.count(schema.n_features, "feature")
-    return text.columns(
-        [
-            ("data", f"{rows} to train on, {len(data.x_check):,} to validate; {features}"),
-            ("task", f"{schema.task}, {what}{inferred}"),
-            ("network", f"{network.name}, {text.count(network.n_parameters, 'parameter')}"),
-            ("backend", f"{choice.backend} on {choice.device} ({choice.reason})"),
-            *(("not used", f"column {name!r}: {why}") for name, why in schema.ignored.items()),
-            *(
-                (
-                    "note",
-                    f"column {name!r} is a different whole number in every row: --ignore it if it only names them",
-                )
-                for name in data.row_numbers
-            ),
-        ]
-    )
-
-
-def _outcome(model: Model, options: Options) -> str:
-    losses, checks = model.history["loss"], model.history.get("validation_loss", [])
-    ended = {"tol": " (the loss is at or under --tol)"}.get(model.stopped, "")
-    rows = [("trained", f"{text.count(len(losses), 'epoch')}{ended}, loss {losses[-1]:.4g}")]
-    if checks:
-        rows.append(("validation", str(model.metadata.get("validation", "interrupted"))))
-        best = min(checks)
-        if best < 0.95 * checks[-1]:
-            epoch = checks.index(best) + 1
-            rows.append(
-                (
-                    "note",
-                    f"the validation loss was least after epoch {epoch} ({best:.4g}, at the end {checks[-1]:.4g}): "
-                    f"--epochs {epoch} may do better",
-                )
-            )
-    rows.append(("model", str(options.out)))
-    return text.columns(rows)
+def _metrics(model: Model, options: Options, data: _Data) -> list[tuple[str, str]]:
+    """What --metrics asks for, over the rows held out, as rows of name and value."""
+    scores = model.evaluate(data.x_check, targets(data.y_check, model.loss, data.schema), metrics=options.metrics)
+    of = " (of standardised targets)" if data.schema.task == "regression" else ""
+    return [
+        (name + ("" if name == "r2" else of), f"{scores[name]:.4g}") for name in options.metrics if name != "accuracy"
+    ]

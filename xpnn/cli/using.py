@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xpnn import tables, text
+from xpnn.cli import config
 from xpnn.errors import InputError, ModelFileError
 from xpnn.files import atomic
 from xpnn.losses import CategoricalCrossentropy, Loss
@@ -61,9 +62,15 @@ def evaluate(model: Path, data: Path) -> None:
     print(text.columns([("rows", f"{len(x):,}"), *score(network, schema, x, y)]))
 
 
-def summary(model: Path) -> None:
-    """Print what is in a model file."""
+def summary(model: Path, *, options: bool = False) -> None:
+    """Print what is in a model file, or the options that it was trained with, as a file for --config."""
     loaded = load(model)
+    used = loaded.metadata.get("options")
+    if options:
+        if not isinstance(used, dict):
+            raise InputError(f"{model} holds no options: it was not trained by 'xpnn train'.")
+        print(config.to_toml(used), end="")
+        return
     print(loaded)
     schema = tables.schema_of(loaded) if "table" in loaded.metadata else None
     rows = [("loss", type(loaded.loss).__name__)]
@@ -77,6 +84,8 @@ def summary(model: Path) -> None:
         rows.append(("task", schema.task + (f": {_joined(schema.classes)}" if schema.classes else "")))
         rows.append(("target" + "s" * (len(schema.targets) > 1), _joined(schema.targets)))
         rows += [(kind, _joined(names)) for kind, names in _columns(schema) if names]
+    if isinstance(used, dict):
+        rows += [("options" if i == 0 else "", line) for i, line in enumerate(config.changed(used))]
     print(text.columns(rows))
 
 
@@ -120,11 +129,11 @@ def score(model: Model, schema: Schema, x: NDArray[np.float32], y: NDArray[Any])
     return rows
 
 
-def refuse_to_overwrite(out: Path, **inputs: Path) -> None:
-    """Raise `InputError` if the output would replace one of the inputs."""
+def refuse_to_overwrite(out: Path, option: str = "--out", **inputs: Path) -> None:
+    """Raise `InputError` if the output of an option would replace one of the inputs."""
     for name, path in inputs.items():
         if path.exists() and out.exists() and path.samefile(out):
-            raise InputError(f"--out {out} is the {name} file itself: choose another name.")
+            raise InputError(f"{option} {out} is the {name} file itself: choose another name.")
 
 
 def _output(model: Model, x: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,0 +1,79 @@
+"""What ``xpnn train`` prints: the plan before, the outcome after."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xpnn import text
+from xpnn.cli.options import Options
+from xpnn.cli.parts import Parts
+from xpnn.model import Model
+from xpnn.tables import Schema
+from xpnn.training.callbacks import Callback, EarlyStopping
+from xpnn.training.fastest import Choice
+
+if TYPE_CHECKING:
+    from xpnn.cli.train import _Data
+
+
+def plan(options: Options, data: _Data, parts: Parts, choice: Choice) -> str:
+    """What is going to be trained, on what and where."""
+    schema, rows = data.schema, text.count(len(data.x), "row")
+    what = text.count(len(schema.classes), "class") if schema.classes else text.count(len(schema.targets), "target")
+    inferred = " (--task to change)" if options.task == "auto" else ""
+    features = text.count(schema.n_features, "feature")
+    return text.columns(
+        [
+            ("data", f"{rows} to train on, {len(data.x_check):,} to validate; {features}"),
+            ("task", f"{schema.task}, {what}{inferred}"),
+            ("network", f"{_network(options, schema)}, {text.count(parts.network.n_parameters, 'parameter')}"),
+            ("backend", f"{choice.backend} on {choice.device} ({choice.reason})"),
+            *(("not used", f"column {name!r}: {why}") for name, why in schema.ignored.items()),
+            *(
+                (
+                    "note",
+                    f"column {name!r} is a different whole number in every row: --ignore it if it only names them",
+                )
+                for name in data.row_numbers
+            ),
+        ]
+    )
+
+
+def _network(options: Options, schema: Schema) -> str:
+    """The nodes of the layers, and what comes after the hidden ones."""
+    nodes = "-".join(map(str, (schema.n_features, *options.hidden, schema.n_outputs)))
+    normalized = [f"{options.normalize} normalisation"] if options.normalize else []
+    dropout = [f"dropout {', '.join(f'{share:g}' for share in options.dropout)}"] if options.dropout else []
+    return " with ".join(filter(None, (nodes, " and ".join(normalized + dropout))))
+
+
+def outcome(model: Model, options: Options, callbacks: list[Callback]) -> str:
+    """How the training went, why it ended and how good the model is."""
+    losses, checks = model.history["loss"], model.history.get("validation_loss", [])
+    early = next((callback for callback in callbacks if isinstance(callback, EarlyStopping)), None)
+    best = early.best if early else None
+    ended = {"tol": " (the loss is at or under --tol)"}.get(model.stopped, "")
+    if model.stopped == "callback":
+        patient = best is not None and early is not None and len(losses) - best.number > early.patience
+        ended = f" ({'early stopping' if patient else 'the time of --time-limit is over'})"
+    rows = [("trained", f"{text.count(len(losses), 'epoch')}{ended}, loss {losses[-1]:.4g}")]
+    if early and best:
+        value = model.history[early.monitor][best.number - 1]
+        rows.append(("kept", f"the parameters of epoch {best.number}, whose {early.monitor} was best: {value:.4g}"))
+    if checks:
+        rows.append(("validation", str(model.metadata.get("validation", "interrupted"))))
+        least = min(checks)
+        if least < 0.95 * checks[-1] and not early:
+            epoch = checks.index(least) + 1
+            rows.append(
+                (
+                    "note",
+                    f"the validation loss was least after epoch {epoch} ({least:.4g}, at the end {checks[-1]:.4g}): "
+                    f"--epochs {epoch} or --early-stopping may do better",
+                )
+            )
+    rows.append(("model", str(options.out)))
+    if options.history:
+        rows.append(("history", str(options.history)))
+    return text.columns(rows)
