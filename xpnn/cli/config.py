@@ -84,9 +84,12 @@ def to_toml(options: Mapping[str, Any]) -> str:
         table = {}
         for option in group:
             value = options.get(str(option.name))
-            if value is None or (value in ([], False) and value == defaults[str(option.name)]):
+            nothing = isinstance(value, bool | list) and not value and value == defaults[str(option.name)]
+            if value is None or nothing:
                 continue
-            if isinstance(value, list) and (isinstance(option.type, Commas) or len(value) == 1):
+            if isinstance(value, list) and len(value) == 1:
+                value = value[0]
+            elif isinstance(value, list) and isinstance(option.type, Commas):
                 value = _on_the_line(value)
             table[flag(option).lstrip("-")] = value
         if table:

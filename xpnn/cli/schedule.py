@@ -111,9 +111,10 @@ def _check(options: Options, whole: Schedule, then: float | Schedule, rise: int,
     epochs = length / per_epoch if isinstance(then, Schedule) and then.unit == "step" else length
     needed = epochs + rise / per_epoch
     if needed > options.epochs:
-        asked = [f"--schedule {options.schedule}"] * (length > 0) + [f"--warmup {options.warmup:g}"] * (rise > 0)
+        asked = [f"--schedule {options.schedule}"] if length else []
+        asked += [f"--warmup {options.warmup:g}"] if options.warmup else []
         raise InputError(
-            f"{' and '.join(asked)} take{'s' * (len(asked) == 1)} {needed:g} epochs, but --epochs gives "
+            f"{' and '.join(asked)} take{'s' * (len(asked) == 1)} {needed:.4g} epochs, but --epochs gives "
             f"{options.epochs}: shorten {'it' if len(asked) == 1 else 'them'}, or train for longer."
         )
     for name in whole.monitors:
