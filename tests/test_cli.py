@@ -885,7 +885,7 @@ def test_a_loss_of_classes_for_numbers(run):
     )
 
 
-@pytest.mark.parametrize("loss", ["hinge", "poisson", "quantile"])
+@pytest.mark.parametrize("loss", ["hinge", "poisson"])
 def test_a_loss_that_tables_are_not_learned_with(loss, run):
     check_error(run.train("--loss", loss, target="amount"), f"--loss {loss} does not go with tables, .*: use mse, or")
 

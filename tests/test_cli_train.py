@@ -186,6 +186,37 @@ def test_huber_has_its_delta(run):
     assert run.trained("--loss", "huber", "--huber-delta", 0.5, data="number").loss == xpnn.Huber(delta=0.5)
 
 
+def test_quantiles_are_predicted_as_columns_of_their_own_and_in_order(run):
+    words = ["--loss", "quantile", "--quantiles", "0.1,0.6,0.95", "--optimizer", "adam", "--learning-rate", 0.01]
+    code, out, err = run.train(*words, data="number", epochs=100)
+    assert code == 0, err
+    assert re.search(r"^network +2-32-3, ", out, re.MULTILINE)
+    model = xpnn.load(run.model)
+    assert model.loss == xpnn.Quantile(quantiles=(0.1, 0.6, 0.95))
+    assert run("predict", run.model, run.folder / "number.csv", "--out", run.folder / "p.csv")[0] == 0
+    predicted, table = pl.read_csv(run.folder / "p.csv"), pl.read_csv(run.folder / "number.csv")
+    assert predicted.columns == ["y", "y q0.1", "y q0.6", "y q0.95"]
+    assert (predicted["y q0.1"] <= predicted["y q0.6"]).all()
+    assert (predicted["y q0.6"] <= predicted["y q0.95"]).all()
+    error = predicted["y"] - table["y"]
+    inside = (predicted["y q0.1"] <= table["y"]) & (table["y"] <= predicted["y q0.95"])
+    scores = run("evaluate", run.model, run.folder / "number.csv")[1]
+    assert float(re.search(r"mean absolute error +(\S+)", scores)[1]) == pytest.approx(error.abs().mean(), rel=1e-4)
+    assert re.search(rf"^within q0\.1 and q0\.95 +{inside.mean():.2%}$", scores, re.MULTILINE)
+    assert 0.5 < inside.mean() < 1
+
+
+def test_quantiles_of_several_targets_stay_apart(run):
+    table = pl.read_csv(run.folder / "number.csv").with_columns(z=100 - 5 * pl.col("a"))
+    table.write_csv(run.folder / "number.csv")
+    run.trained("--target", "z", "--loss", "quantile", data="number", epochs=60)
+    assert run("predict", run.model, run.folder / "number.csv", "--out", run.folder / "p.csv")[0] == 0
+    predicted = pl.read_csv(run.folder / "p.csv")
+    assert predicted.columns == [name + q for name in ("y", "z") for q in ("", " q0.1", " q0.5", " q0.9")]
+    assert predicted["z"].mean() == pytest.approx(table["z"].mean(), rel=0.05)
+    assert predicted["y"].mean() == pytest.approx(table["y"].mean(), abs=1)
+
+
 def test_balanced_classes_are_weighted_by_their_number(run, fitted):
     model = run.trained("--class-weight", "balanced")
     assert fitted[-1]["class_weight"] == "balanced"
@@ -253,6 +284,9 @@ def test_weights_stay_with_their_rows_when_some_are_held_out(run, fitted, monkey
         (["--label-smoothing", "2"], "two", "--label-smoothing: label_smoothing must be between 0 and 1, got 2"),
         (["--huber-delta", "1"], "number", "--huber-delta goes with the loss huber, but here it is mse"),
         (["--huber-delta", "0", "--loss", "huber"], "number", "--huber-delta: delta must be > 0, got 0"),
+        (["--loss", "quantile"], "two", "--loss quantile is for numbers, but the task is binary: use binary"),
+        (["--quantiles", "0.5"], "number", "--quantiles goes with the loss quantile, but here it is mse"),
+        (["--quantiles", "0.5,0.5", "--loss", "quantile"], "number", "--quantiles: .* in increasing order"),
         (["--class-weight", "balanced"], "number", "--class-weight is for classes .* but the task is regression"),
         (["--class-weight", "balanced", "--loss", "mse"], "two", "--class-weight goes with .* but --loss is mse"),
         (["--class-weight", "rear=2"], "two", "unknown class 'rear'. Did you mean 'rare'. Valid: often, rare"),
@@ -572,6 +606,19 @@ def test_the_command_line_wins_over_the_file(run):
     assert len(model.history["loss"]) == 2
     assert model.metadata["options"]["seed"] == 0
     assert model.metadata["options"]["metrics"] == ["f1"]
+
+
+def test_the_command_line_takes_back_the_flags_of_a_file(run):
+    file = run.write("r.toml", "early-stopping = true\nmomentum = 0.5\nnesterov = true\nquiet = true")
+    assert run.train("--config", file) == (0, "", "")
+    options = xpnn.load(run.model).metadata["options"]
+    assert (options["early_stopping"], options["nesterov"]) == (True, True)
+    code, out, _ = run.train("--config", file, "--no-early-stopping", "--no-nesterov", "--no-quiet")
+    assert code == 0
+    assert "trained" in out
+    assert "kept" not in out
+    options = xpnn.load(run.model).metadata["options"]
+    assert (options["early_stopping"], options.get("nesterov")) == (False, None)
 
 
 def test_the_file_alone_is_enough(run):

@@ -35,6 +35,7 @@ class Options:
     dropout: list[float]
     loss: str | None
     huber_delta: float | None
+    quantiles: list[float]
     label_smoothing: float | None
     optimizer: str
     hyperparameters: Mapping[str, float | bool]
@@ -61,7 +62,7 @@ class Options:
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Options:
         """The options from the words of the command line and the file, by their names there."""
-        own = {name: value for name, value in given.items() if name in HYPERPARAMETERS and value is not None}
+        own = {k: v for k, v in given.items() if k in HYPERPARAMETERS and v is not None and v is not False}
         rest = {name: value for name, value in given.items() if name not in HYPERPARAMETERS}
         return cls(**rest, hyperparameters=own)
 
@@ -95,11 +96,13 @@ def _hyperparameters() -> dict[str, click.Option]:
         of = [
             ", ".join(names) if flag else f"{default:g} ({', '.join(names)})" for default, names in defaults.items()
         ]
+        words = f"--{name.replace('_', '-')}"
         options[name] = click.Option(
-            [f"--{name.replace('_', '-')}", name],
+            [f"{words}/--no-{words.removeprefix('--')}" if flag else words, name],
             default=None,
             help=f"{_MEANING.get(name, 'Of')}{' Of ' if flag else ' '}{', '.join(of)}.",
-            **({"is_flag": True} if flag else {"type": float, "metavar": "NUMBER"}),
+            type=None if flag else click.FLOAT,
+            metavar=None if flag else "NUMBER",
         )
     return options
 
@@ -152,10 +155,14 @@ GROUPS: dict[str, list[click.Option]] = {
     "Loss": [
         click.Option(["--loss"], metavar="NAME",
                      help="By default the task decides. "
-                          f"{_listed(losses.NAMES, (losses.Hinge, losses.Poisson, losses.Quantile))}."),
+                          f"{_listed(losses.NAMES, (losses.Hinge, losses.Poisson))}."),
         click.Option(["--huber-delta"], type=float, metavar="NUMBER",
                      help="From which error on huber is straight, in standard deviations of the target.  "
                           "[default: 1]"),
+        click.Option(["--quantiles"], default="", metavar="SHARES",
+                     type=Commas(click.FLOAT, "shares such as 0.05,0.5,0.95"),
+                     help="What the loss quantile predicts, such as 0.05,0.5,0.95 for an interval that holds 90 %.  "
+                          "[default: 0.1,0.5,0.9]"),
         click.Option(["--label-smoothing"], type=float, metavar="SHARE",
                      help="Of each label, spread over all classes; for the cross-entropies."),
     ],
@@ -183,7 +190,7 @@ GROUPS: dict[str, list[click.Option]] = {
         click.Option(["--metrics"], default="", metavar="NAMES",
                      type=Commas(click.STRING, "names such as f1,roc_auc"),
                      help=f"What else to score, such as f1,roc_auc. {_listed(metrics.NAMES)}."),
-        click.Option(["--early-stopping"], is_flag=True,
+        click.Option(["--early-stopping/--no-early-stopping"],
                      help="End when --monitor has not become better for a while, and keep the best epoch's "
                           "parameters."),
         click.Option(["--monitor"], metavar="NAME",
@@ -202,7 +209,7 @@ GROUPS: dict[str, list[click.Option]] = {
                      help="Where to write the model."),
         click.Option(["--history"], type=_FILE, metavar="FILE.csv",
                      help="Write the losses and metrics of each epoch there, as it ends; .csv or .jsonl."),
-        click.Option(["--quiet"], is_flag=True, help="Print errors only."),
+        click.Option(["--quiet/--no-quiet"], help="Print errors only."),
     ],
     "Machine": [
         click.Option(["--seed"], type=click.IntRange(min=0), default=0, show_default=True, metavar="NUMBER",

@@ -14,7 +14,7 @@ from xpnn.cli.options import HYPERPARAMETERS, Options, flag
 from xpnn.cli.schedule import learning_rate
 from xpnn.errors import InputError
 from xpnn.layers import BatchNormalization, Dense, Dropout, Layer, LayerNormalization
-from xpnn.losses import BinaryCrossentropy, CategoricalCrossentropy, Huber, Loss
+from xpnn.losses import BinaryCrossentropy, CategoricalCrossentropy, Huber, Loss, Quantile
 from xpnn.network import Sequential
 from xpnn.optimizers import Optimizer
 from xpnn.registry import unknown
@@ -76,8 +76,8 @@ def build(options: Options, schema: Schema, loss: Loss, rows: int) -> Parts:
     InputError
         If an option is wrong, or two contradict each other; naming them.
     """
-    network = _network(options, schema)
     loss = _loss(options, schema, loss)
+    network = _network(options, schema, loss)
     parts = Parts(network, loss, _class_weight(options, schema, loss), options, rows)
     _check_batches(options, parts)
     _check_validation(options, network, loss)
@@ -85,7 +85,7 @@ def build(options: Options, schema: Schema, loss: Loss, rows: int) -> Parts:
     return parts
 
 
-def _network(options: Options, schema: Schema) -> Sequential:
+def _network(options: Options, schema: Schema, loss: Loss) -> Sequential:
     initializer = options.weight_initializer and _named("--weight-initializer", initializers.get)(
         options.weight_initializer
     )
@@ -100,7 +100,8 @@ def _network(options: Options, schema: Schema) -> Sequential:
             layers.append(_NORMALIZATIONS[options.normalize]())
         if share is not None:
             layers.append(_named("--dropout", Dropout)(share))
-    layers.append(Dense(schema.n_outputs, _OUTPUT[schema.task], weight_initializer=initializer))
+    outputs = schema.n_outputs * (len(loss.quantiles) if isinstance(loss, Quantile) else 1)
+    layers.append(Dense(outputs, _OUTPUT[schema.task], weight_initializer=initializer))
     return Sequential(*layers, input_shape=(schema.n_features,))
 
 
@@ -122,6 +123,7 @@ def _loss(options: Options, schema: Schema, loss: Loss) -> Loss:
     """The loss with the hyperparameters that are options."""
     of: tuple[tuple[str, str, Any, tuple[type[Loss], ...]], ...] = (
         ("--huber-delta", "delta", options.huber_delta, (Huber,)),
+        ("--quantiles", "quantiles", tuple(options.quantiles) or None, (Quantile,)),
         ("--label-smoothing", "label_smoothing", options.label_smoothing, _CROSSENTROPIES),
     )
     for option, field, value, owners in of:

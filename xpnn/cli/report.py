@@ -26,7 +26,7 @@ def plan(options: Options, data: _Data, parts: Parts, choice: Choice) -> str:
         [
             ("data", f"{rows} to train on, {len(data.x_check):,} to validate; {features}"),
             ("task", f"{schema.task}, {what}{inferred}"),
-            ("network", f"{_network(options, schema)}, {text.count(parts.network.n_parameters, 'parameter')}"),
+            ("network", f"{_network(options, schema, parts)}, {text.count(parts.network.n_parameters, 'parameter')}"),
             ("backend", f"{choice.backend} on {choice.device} ({choice.reason})"),
             *(("not used", f"column {name!r}: {why}") for name, why in schema.ignored.items()),
             *(
@@ -40,9 +40,9 @@ def plan(options: Options, data: _Data, parts: Parts, choice: Choice) -> str:
     )
 
 
-def _network(options: Options, schema: Schema) -> str:
+def _network(options: Options, schema: Schema, parts: Parts) -> str:
     """The nodes of the layers, and what comes after the hidden ones."""
-    nodes = "-".join(map(str, (schema.n_features, *options.hidden, schema.n_outputs)))
+    nodes = "-".join(map(str, (schema.n_features, *options.hidden, parts.network.shapes[-1][0])))
     normalized = [f"{options.normalize} normalisation"] if options.normalize else []
     dropout = [f"dropout {', '.join(f'{share:g}' for share in options.dropout)}"] if options.dropout else []
     return " with ".join(filter(None, (nodes, " and ".join(normalized + dropout))))

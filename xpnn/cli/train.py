@@ -170,13 +170,15 @@ def _weights(options: Options, table: pl.DataFrame) -> NDArray[np.float32] | Non
 def _loss(options: Options, schema: Schema) -> Loss:
     usual = {"multiclass": "categorical_crossentropy", "regression": "mse"}.get(schema.task, "binary_crossentropy")
     loss = losses.get(options.loss or usual)
-    if isinstance(loss, Hinge | Poisson | Quantile):
+    if isinstance(loss, Hinge | Poisson):
         raise InputError(
             f"--loss {options.loss} does not go with tables, which are learned with one probability per class or one "
             f"standardised number per target: use {usual}, or xpnn.fit in Python."
         )
     if isinstance(loss, CategoricalCrossentropy | KullbackLeibler) and schema.task != "multiclass":
         raise InputError(f"--loss {options.loss} needs several classes, but the task is {schema.task}: use {usual}.")
+    if isinstance(loss, Quantile) and schema.task != "regression":
+        raise InputError(f"--loss {options.loss} is for numbers, but the task is {schema.task}: use {usual}.")
     if schema.task == "regression" and loss.domain != Loss.domain:
         raise InputError(f"--loss {options.loss} is for classes, but the task is regression: use {usual}.")
     return loss

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from xpnn import tables, text
 from xpnn.cli import config
 from xpnn.errors import InputError, ModelFileError
 from xpnn.files import atomic
-from xpnn.losses import CategoricalCrossentropy, Loss
+from xpnn.losses import CategoricalCrossentropy, Loss, Quantile
 from xpnn.metrics import R2
 from xpnn.model import Model, load
 from xpnn.tables import Schema
@@ -115,7 +115,8 @@ def score(model: Model, schema: Schema, x: NDArray[np.float32], y: NDArray[Any])
     scores = model.evaluate(x, targets(y, model.loss, schema))
     if schema.task != "regression":
         return [("accuracy", f"{scores['accuracy']:.2%}"), ("loss", f"{scores['loss']:.4g}")]
-    truth, guess = schema.in_units(y), schema.in_units(_output(model, x))
+    output = _output(model, x)
+    truth, guess = schema.in_units(y), schema.in_units(np.asarray(model.loss.point(cast(Any, output))))
     rows = []
     for j, name in enumerate(schema.targets):
         error = guess[:, j : j + 1] - truth[:, j : j + 1]
@@ -125,6 +126,10 @@ def score(model: Model, schema: Schema, x: NDArray[np.float32], y: NDArray[Any])
             ("mean absolute error", f"{float(np.mean(np.abs(error))):.6g}"),
         ]
         of = f" of {name}" if len(schema.targets) > 1 else ""
+        if isinstance(model.loss, Quantile) and len(levels := model.loss.quantiles) > 1:
+            interval = output[:, j * len(levels) : (j + 1) * len(levels)]
+            inside = (interval.min(axis=1) <= y[:, j]) & (y[:, j] <= interval.max(axis=1))
+            figures.append((f"within q{levels[0]:g} and q{levels[-1]:g}", f"{float(np.mean(inside)):.2%}"))
         rows += [(figure + of, value) for figure, value in figures]
     return rows
 
