@@ -645,18 +645,13 @@ def test_every_optimizer_begins_with_a_learning_rate_of_its_own(run):
     assert train._rates(options, types.SimpleNamespace(task="regression")) == (0.3,)
 
 
-class _CtrlC:
+class _CtrlC(xpnn.Callback):
     """Progress whose reader presses Ctrl-C in some epoch."""
 
     at = 1
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_): ...
-
-    def __call__(self, epoch):
-        if epoch.number == self.at:
+    def epoch_end(self, training):
+        if training.epoch == self.at:
             raise KeyboardInterrupt
 
 
@@ -664,7 +659,7 @@ def test_ctrl_c_in_the_first_epoch_leaves_the_old_file(run, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("xpnn.training.fit.EpochLoss.add", interrupt)
+    monkeypatch.setattr("xpnn.training.loop.EpochLoss.add", interrupt)
     run.model.write_bytes(b"old")
     code, _, err = run.train()
     assert (code, err) == (130, "xpnn: interrupted in the first epoch; nothing was saved\n")
@@ -675,7 +670,7 @@ def test_ctrl_c_saves_the_model_as_of_the_last_epoch(run, monkeypatch):
     run.train("--quiet", epochs=4)
     expected = xpnn.load(run.model)
     run.model.unlink()
-    monkeypatch.setattr(train, "Progress", type("_", (_CtrlC,), {"at": 4}))
+    monkeypatch.setattr(train, "_Shown", type("_", (_CtrlC,), {"at": 4}))
     code, _, err = run.train(epochs=100)
     assert (code, err) == (130, f"xpnn: interrupted; {run.model} holds the model as of epoch 4\n")
     saved = xpnn.load(run.model)

@@ -10,7 +10,7 @@ import pytest
 import xpnn
 from xpnn.training import fastest
 
-pytest.importorskip("click")
+click = pytest.importorskip("click")
 pl = pytest.importorskip("polars")
 
 from xpnn.cli import main, train  # noqa: E402  (needs click and polars)
@@ -316,18 +316,19 @@ def test_weights_that_are_all_0_say_so(run):
 @pytest.mark.parametrize("name", HYPERPARAMETERS)
 def test_every_hyperparameter_of_an_optimizer_has_an_option_that_changes_the_training(run, fitted, name):
     option = HYPERPARAMETERS[name]
+    given = [] if option.is_flag else [2] if option.type is click.INT else [0.5]
     for optimizer, cls in xpnn.optimizers.NAMES.items():
         if name not in cls.__dataclass_fields__:
-            message = run.refused("--optimizer", optimizer, option.opts[0], *([] if option.is_flag else [0.5]))
+            message = run.refused("--optimizer", optimizer, option.opts[0], *given)
             assert f"{option.opts[0]}: {optimizer} has no {name}; it has: --" in message
             continue
         more = ["--momentum", 0.5] if name in ("nesterov", "dampening") else []
-        value = [] if option.is_flag else [0.5]
-        # a few full steps, so that there is nothing random but the weights
-        common = ["--optimizer", optimizer, "--learning-rate", 0.01, "--batch-size", 0, *more]
-        changed = run.trained(*common, option.opts[0], *value)
-        assert getattr(fitted[-1]["optimizer"], name) == (True if option.is_flag else 0.5)
-        assert not np.array_equal(changed.params, run.trained(*common).params), optimizer
+        more += [] if optimizer == "lbfgs" else ["--learning-rate", 0.01]
+        # full steps, so that there is nothing random but the weights
+        common = ["--optimizer", optimizer, "--batch-size", 0, *more]
+        changed = run.trained(*common, option.opts[0], *given, epochs=8)
+        assert getattr(fitted[-1]["optimizer"], name) == (given or [True])[0]
+        assert not np.array_equal(changed.params, run.trained(*common, epochs=8).params), optimizer
         run.model.unlink()
 
 
@@ -343,6 +344,56 @@ def test_every_hyperparameter_of_an_optimizer_has_an_option_that_changes_the_tra
     ],
 )
 def test_hyperparameters_that_cannot_be(run, words, message):
+    assert message in run.refused(*words)
+
+
+def test_penalties_and_clipped_gradients_reach_the_training(run, fitted):
+    plain = run.trained(epochs=20)
+    penalised = run.trained("--l1", 0.01, "--l2", 0.1, epochs=20)
+    assert fitted[-1]["penalty"] == [xpnn.L1(0.01), xpnn.L2(0.1)]
+    assert np.linalg.norm(penalised.params) < np.linalg.norm(plain.params)
+    for option in ("clip_norm", "clip_value"):
+        clipped = run.trained(f"--{option.replace('_', '-')}", 1e-4, epochs=20)
+        assert fitted[-1][option] == 1e-4
+        assert clipped.history["loss"][-1] > plain.history["loss"][-1]
+
+
+def test_lbfgs_takes_all_rows_at_once_and_says_why_it_ended(run, fitted):
+    code, out, err = run.train("--optimizer", "lbfgs", "--l2", 0.1, epochs=500)
+    assert code == 0, err
+    assert re.search(r"^trained +\d+ epochs \(converged\), loss", out, re.MULTILINE)
+    assert fitted[-1]["batch_size"] is None
+    options = xpnn.load(run.model).metadata["options"]
+    assert (options["batch_size"], options["learning_rate"]) == (0, None)
+    first = run.model.read_bytes()
+    run.trained("--optimizer", "lbfgs", "--l2", 0.1, "--batch-size", 0, epochs=500)
+    assert run.model.read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--l1", "0"], "--l1: strength must be a number > 0, got 0.0"),
+        (["--l2", "nan"], "--l2: strength must be a number > 0, got nan"),
+        (["--clip-norm", "0"], "--clip-norm must be a number > 0, got 0"),
+        (["--clip-value", "-1"], "--clip-value must be a number > 0, got -1"),
+        (["--clip-norm", "1", "--clip-value", "1"], "--clip-norm and --clip-value are both given: leave out one"),
+        (["--l2", "0.1", "--weight-decay", "0.2"], "--l2 0.1 and --weight-decay 0.2 both pull the weights towards 0"),
+        (
+            ["--l2", "0.1", "--optimizer", "adamw"],
+            "--l2 0.1 and --weight-decay 0.01 (the default of adamw) both pull",
+        ),
+        (["--optimizer", "lbfgs", "--batch-size", "8"], "lbfgs takes all rows at once, but --batch-size is 8"),
+        (["--optimizer", "lbfgs", "--learning-rate", "1"], "--learning-rate 1.0: lbfgs has no learning rate"),
+        (["--optimizer", "lbfgs", "--schedule", "cosine"], "--schedule cosine: lbfgs has no learning rate"),
+        (["--optimizer", "lbfgs", "--warmup", "2"], "--warmup 2.0: lbfgs has no learning rate"),
+        (["--optimizer", "lbfgs", "--clip-norm", "1"], "lbfgs needs gradients as they are: leave out --clip-norm"),
+        (["--optimizer", "lbfgs", "--dropout", "0.1"], "needs one loss for the same parameters: leave out --dropout"),
+        (["--optimizer", "lbfgs", "--memory", "0"], "--memory must be a whole number >= 1, got 0"),
+        (["--optimizer", "lbfgs", "--memory", "0.5"], "Invalid value for '--memory': '0.5' is not a valid integer"),
+    ],
+)
+def test_gradients_that_cannot_be(run, words, message):
     assert message in run.refused(*words)
 
 
@@ -541,6 +592,25 @@ def test_the_history_is_written_as_it_grows(run):
     assert pl.read_csv(table).height == 2
 
 
+def test_a_rate_that_changes_is_in_the_history(run):
+    file = run.folder / "h.csv"
+    model = run.trained("--schedule", "exponential:factor=0.5", "--learning-rate", 0.1, "--history", file)
+    assert model.history["learning_rate"] == pytest.approx([0.1, 0.05, 0.025, 0.0125])
+    assert pl.read_csv(file)["learning_rate"].to_list() == model.history["learning_rate"]
+
+
+def test_the_history_is_written_for_tensorboard(run):
+    pytest.importorskip("tensorboardX")
+    run.trained("--tensorboard", run.folder / "events")
+    (file,) = (run.folder / "events").iterdir()
+    assert b"validation_loss" in file.read_bytes()
+    run.model.unlink()
+    code, _, err = run.train("--tensorboard", run.folder / "two.csv")
+    assert code == 2
+    assert "TensorBoard: cannot write into" in err
+    assert not run.model.exists()
+
+
 def test_a_history_that_cannot_be_written_says_so_and_harms_no_file(run):
     data = (run.folder / "two.csv").read_bytes()
     assert "--history x.txt: the file's name must end in .csv or .jsonl" in run.refused("--history", "x.txt")
@@ -711,8 +781,8 @@ def test_summary_shows_the_options_that_differ_from_the_defaults(run):
     _, out, _ = run("summary", run.model)
     shown = " ".join(re.search(r"^options +(.*(?:\n +.*)*)", out, re.MULTILINE)[1].split())
     assert shown == (
-        "--ignore w --ignore b --hidden '' --momentum 0.5 --nesterov --epochs 4 --learning-rate 0.1 --early-stopping "
-        "--backend numpy --device cpu"
+        "--ignore w --ignore b --hidden '' --momentum 0.5 --nesterov --epochs 4 --batch-size 32 --learning-rate 0.1 "
+        "--early-stopping --backend numpy --device cpu"
     )
     assert max(len(line) for line in out.splitlines() if "--" in line) < 120
 

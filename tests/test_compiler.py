@@ -310,9 +310,9 @@ def test_shapes_that_do_not_fit_raise_what_numpy_raises():
 # steps of training
 
 
-def steps(network, loss, optimizer, batches, *, compile=None, backend=NUMPY):
+def steps(network, loss, optimizer, batches, *, compile=None, backend=NUMPY, **options):
     like = batches[0][0]
-    step = make_step(network, loss, optimizer, xp=xp, backend=backend, compile=compile)
+    step = make_step(network, loss, optimizer, xp=xp, backend=backend, compile=compile, **options)
     state = first_state(network, optimizer, network.init(0, like=like), xp=xp)
     losses = []
     with backend.on(like):
@@ -427,6 +427,24 @@ def test_every_activation_and_optimizer_shared_out(hidden, optimizer, rng, share
     ours = steps(network, loss, OPTIMIZERS[optimizer], batches)
     assert calls == [2] * 6
     assert_same_training(ours, steps(network, loss, OPTIMIZERS[optimizer], batches, compile=False), "float64")
+
+
+@pytest.mark.parametrize(
+    ("options", "shared_out"),
+    [
+        ({"penalty": (xpnn.L2(0.1),)}, True),
+        ({"penalty": (xpnn.L1(0.1), xpnn.L2(0.2, biases=True)), "clip_value": 0.01}, True),
+        ({"clip_norm": 0.1, "penalty": (xpnn.L2(0.1),)}, False),  # the norm is of what all lanes have made
+    ],
+    ids=repr,
+)
+def test_penalties_and_clipping_shared_out(options, shared_out, dtype, rng, shared):
+    calls = shared(2)
+    network, loss = xpnn.mlp([5, 9, 4, 3], hidden="tanh", output="softmax"), xpnn.CategoricalCrossentropy()
+    batches = ragged(rng, dtype, weighted=True, sizes=(128, 101, 128))
+    ours = steps(network, loss, xpnn.Adam(), batches, **options)
+    assert calls == ([2] * 6 if shared_out else [])
+    assert_same_training(ours, steps(network, loss, xpnn.Adam(), batches, compile=False, **options), dtype)
 
 
 @pytest.mark.parametrize("target", ["labels", "one-hot", "sigmoid", "numbers"])

@@ -70,7 +70,8 @@ from xpnn.metrics import (
 )
 from xpnn.model import Model, load
 from xpnn.network import Sequential, mlp
-from xpnn.optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, Lion, NAdam, Optimizer, RMSprop
+from xpnn.optimizers import LBFGS, SGD, Adadelta, Adagrad, Adam, AdamW, Lion, NAdam, Optimizer, RMSprop
+from xpnn.penalties import L1, L2, Penalty
 from xpnn.schedules import (
     Constant,
     Cosine,
@@ -84,7 +85,16 @@ from xpnn.schedules import (
     StepDecay,
     Warmup,
 )
-from xpnn.training.callbacks import EarlyStopping, Epoch, HistoryFile, TimeLimit
+from xpnn.training.callbacks import (
+    Callback,
+    EarlyStopping,
+    HistoryFile,
+    LearningRateLogger,
+    StopOnNaN,
+    TensorBoard,
+    TimeLimit,
+    Training,
+)
 from xpnn.training.fit import fit
 from xpnn.training.step import value_and_grad
 from xpnn.typing import Array
@@ -95,6 +105,9 @@ __all__ = [
     "ELU",
     "F1",
     "GELU",
+    "L1",
+    "L2",
+    "LBFGS",
     "MAE",
     "MSE",
     "R2",
@@ -112,6 +125,7 @@ __all__ = [
     "BalancedAccuracy",
     "BatchNormalization",
     "BinaryCrossentropy",
+    "Callback",
     "CategoricalCrossentropy",
     "Constant",
     "Cosine",
@@ -120,7 +134,6 @@ __all__ = [
     "Device",
     "Dropout",
     "EarlyStopping",
-    "Epoch",
     "Exponential",
     "GlorotNormal",
     "GlorotUniform",
@@ -137,6 +150,7 @@ __all__ = [
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
+    "LearningRateLogger",
     "LecunNormal",
     "Linear",
     "Lion",
@@ -153,6 +167,7 @@ __all__ = [
     "NAdam",
     "OneCycle",
     "Optimizer",
+    "Penalty",
     "Poisson",
     "Precision",
     "Quantile",
@@ -168,10 +183,13 @@ __all__ = [
     "Softplus",
     "Softsign",
     "StepDecay",
+    "StopOnNaN",
     "Swish",
     "Tanh",
+    "TensorBoard",
     "TimeLimit",
     "TopK",
+    "Training",
     "TrainingDiverged",
     "TrainingInterrupted",
     "Warmup",

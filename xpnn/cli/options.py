@@ -37,13 +37,17 @@ class Options:
     huber_delta: float | None
     quantiles: list[float]
     label_smoothing: float | None
+    l1: float | None
+    l2: float | None
     optimizer: str
     hyperparameters: Mapping[str, float | bool]
     epochs: int
-    batch_size: int
+    batch_size: int | None
     learning_rate: float | None
     schedule: str | None
     warmup: float | None
+    clip_norm: float | None
+    clip_value: float | None
     validation: float
     metrics: list[str]
     early_stopping: bool
@@ -54,6 +58,7 @@ class Options:
     time_limit: float | None
     out: Path
     history: Path | None
+    tensorboard: Path | None
     quiet: bool
     seed: int
     backend: str
@@ -72,7 +77,7 @@ class Options:
         return described | dict(self.hyperparameters)
 
 
-_OF_THE_RUN = ("data", "out", "history", "quiet")  # where things are: of no account to what is learned
+_OF_THE_RUN = ("data", "out", "history", "tensorboard", "quiet")  # where things are: of no account to what is learned
 
 
 def _listed(registry: Registry[Any] | Mapping[str, type], leave_out: tuple[type, ...] = ()) -> str:
@@ -101,7 +106,7 @@ def _hyperparameters() -> dict[str, click.Option]:
             [f"{words}/--no-{words.removeprefix('--')}" if flag else words, name],
             default=None,
             help=f"{_MEANING.get(name, 'Of')}{' Of ' if flag else ' '}{', '.join(of)}.",
-            type=None if flag else click.FLOAT,
+            type=None if flag else click.INT if all(isinstance(each, int) for each in defaults) else click.FLOAT,
             metavar=None if flag else "NUMBER",
         )
     return options
@@ -119,6 +124,10 @@ _MEANING = {
     "rho": "Kept of the mean square at each step:",
     "centered": "Divides by the standard deviation.",
     "initial": "What the sum of squares begins with:",
+    "memory": "How many gradients the curvature comes from:",
+    "gradient_tol": "Ends when no gradient is larger:",
+    "loss_tol": "Ends when the loss falls by no larger share:",
+    "max_evaluations": "How often the loss may be evaluated:",
 }
 
 HYPERPARAMETERS = _hyperparameters()
@@ -165,6 +174,10 @@ GROUPS: dict[str, list[click.Option]] = {
                           "[default: 0.1,0.5,0.9]"),
         click.Option(["--label-smoothing"], type=float, metavar="SHARE",
                      help="Of each label, spread over all classes; for the cross-entropies."),
+        click.Option(["--l1"], type=float, metavar="STRENGTH",
+                     help="Adds so many times the sum of |w| to the loss."),
+        click.Option(["--l2"], type=float, metavar="STRENGTH",
+                     help="Adds so many times the sum of w²/2 to the loss."),
     ],
     "Optimizer": [
         click.Option(["--optimizer"], default="sgd", show_default=True, metavar="NAME",
@@ -174,8 +187,8 @@ GROUPS: dict[str, list[click.Option]] = {
     "Steps": [
         click.Option(["--epochs"], type=click.IntRange(min=1), default=100, show_default=True, metavar="NUMBER",
                      help="Passes over the training rows at most."),
-        click.Option(["--batch-size"], type=click.IntRange(min=0), default=32, show_default=True, metavar="ROWS",
-                     help="Rows per step; 0 for all of them."),
+        click.Option(["--batch-size"], type=click.IntRange(min=0), metavar="ROWS",
+                     help="Rows per step; 0 for all of them.  [default: 32; of lbfgs all]"),
         click.Option(["--learning-rate"], type=float, metavar="RATE",
                      help="Step size. By default the optimizer's own, of sgd 0.1, for regression 0.01; "
                           "a tenth of it, and so on, if the loss diverges."),
@@ -183,6 +196,10 @@ GROUPS: dict[str, list[click.Option]] = {
                      help="How the rate changes, such as cosine or step_decay:every=30,factor=0.5; lengths are in "
                           f"epochs, by default all. {_listed(schedules.NAMES, (schedules.Warmup,))}."),
         click.Option(["--warmup"], type=_RATE, metavar="EPOCHS", help="Let the rate rise from 0 first."),
+        click.Option(["--clip-norm"], type=float, metavar="NUMBER",
+                     help="Shorten gradients whose norm is larger."),
+        click.Option(["--clip-value"], type=float, metavar="NUMBER",
+                     help="Instead, cut off each element of a gradient that is larger."),
     ],
     "Validation": [
         click.Option(["--validation"], type=float, default=0.2, show_default=True, metavar="SHARE",
@@ -209,6 +226,8 @@ GROUPS: dict[str, list[click.Option]] = {
                      help="Where to write the model."),
         click.Option(["--history"], type=_FILE, metavar="FILE.csv",
                      help="Write the losses and metrics of each epoch there, as it ends; .csv or .jsonl."),
+        click.Option(["--tensorboard"], type=_FILE, metavar="FOLDER",
+                     help="Write them for TensorBoard; a folder for each training."),
         click.Option(["--quiet/--no-quiet"], help="Print errors only."),
     ],
     "Machine": [

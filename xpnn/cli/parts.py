@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,14 +18,23 @@ from xpnn.layers import BatchNormalization, Dense, Dropout, Layer, LayerNormaliz
 from xpnn.losses import BinaryCrossentropy, CategoricalCrossentropy, Huber, Loss, Quantile
 from xpnn.network import Sequential
 from xpnn.optimizers import Optimizer
+from xpnn.penalties import L1, L2, Penalty
 from xpnn.registry import unknown
 from xpnn.tables import Schema
-from xpnn.training.callbacks import Callback, EarlyStopping, HistoryFile, TimeLimit
+from xpnn.training.callbacks import (
+    Callback,
+    EarlyStopping,
+    HistoryFile,
+    LearningRateLogger,
+    TensorBoard,
+    TimeLimit,
+)
 
 T = TypeVar("T")
 
 _OUTPUT = {"binary": "sigmoid", "multilabel": "sigmoid", "multiclass": "softmax", "regression": "linear"}
 _NORMALIZATIONS: dict[str, type[Layer]] = {"batch": BatchNormalization, "layer": LayerNormalization}
+_BATCH_SIZE = 32
 _CROSSENTROPIES = (BinaryCrossentropy, CategoricalCrossentropy)
 
 
@@ -50,17 +60,30 @@ class Parts:
     rows: int
 
     @property
+    def batch_size(self) -> int:
+        """What --batch-size is, or is by default."""
+        usual = 0 if self.options.optimizer == "lbfgs" else _BATCH_SIZE
+        return usual if self.options.batch_size is None else self.options.batch_size
+
+    @property
     def batch(self) -> int:
         """Rows in a step."""
-        return min(self.options.batch_size or self.rows, self.rows)
+        return min(self.batch_size or self.rows, self.rows)
 
     @property
     def per_epoch(self) -> int:
         """Steps in an epoch."""
         return -(-self.rows // self.batch)
 
-    def optimizer(self, rate: float) -> Optimizer:
-        """The optimizer with its hyperparameters, and this learning rate or its schedule."""
+    @property
+    def penalty(self) -> list[Penalty]:
+        """What large weights cost."""
+        l1, l2 = self.options.l1, self.options.l2
+        given = [(L1, "--l1", l1), (L2, "--l2", l2)]
+        return [_named(option, penalty)(strength) for penalty, option, strength in given if strength is not None]
+
+    def optimizer(self, rate: float | None) -> Optimizer:
+        """The optimizer with its hyperparameters, and this learning rate or its schedule, if it has one."""
         return _optimizer(self.options, rate, self.per_epoch)
 
     def callbacks(self) -> list[Callback]:
@@ -80,6 +103,7 @@ def build(options: Options, schema: Schema, loss: Loss, rows: int) -> Parts:
     network = _network(options, schema, loss)
     parts = Parts(network, loss, _class_weight(options, schema, loss), options, rows)
     _check_batches(options, parts)
+    _check_gradients(options, parts)
     _check_validation(options, network, loss)
     parts.callbacks()  # says now what is wrong with them
     return parts
@@ -165,14 +189,14 @@ def _by_class(given: Mapping[str, float], schema: Schema) -> dict[Any, float]:
     for name, weight in given.items():
         if name not in names:
             raise InputError(f"--class-weight: {unknown('class', name, names)}")
-        if not 0 <= weight < float("inf"):
+        if not 0 <= weight < math.inf:
             raise InputError(f"--class-weight of {name!r} must be a number >= 0, got {weight:g}.")
     if all(given.get(name, 1.0) == 0 for name in names):
         raise InputError("--class-weight leaves every row without weight: give one of the classes more than 0.")
     return {names[name]: weight for name, weight in given.items()}
 
 
-def _optimizer(options: Options, rate: float, per_epoch: int) -> Optimizer:
+def _optimizer(options: Options, rate: float | None, per_epoch: int) -> Optimizer:
     optimizer = optimizers.get(options.optimizer)
     has = [field.name for field in dataclasses.fields(optimizer) if field.name in HYPERPARAMETERS]
     for name in options.hyperparameters:
@@ -186,6 +210,15 @@ def _optimizer(options: Options, rate: float, per_epoch: int) -> Optimizer:
         words = "|".join(map(re.escape, has))
         message = re.sub(rf"\b({words})\b", lambda found: flag(HYPERPARAMETERS[found[0]]), str(error))
         raise InputError(message.removeprefix(f"{type(optimizer).__name__}: ")) from error
+    if not hasattr(optimizer, "learning_rate") or rate is None:
+        for option, value in (
+            ("--learning-rate", options.learning_rate),
+            ("--schedule", options.schedule),
+            ("--warmup", options.warmup),
+        ):
+            if value is not None:
+                raise InputError(f"{option} {value}: {options.optimizer} has no learning rate: leave it out.")
+        return optimizer
     optimizer = replaced(optimizer, learning_rate=rate)  # a rate that is none says so before its schedule does
     return replaced(optimizer, learning_rate=learning_rate(options, rate, per_epoch))
 
@@ -202,6 +235,10 @@ def _callbacks(options: Options) -> list[Callback]:
         callbacks.append(_named("--min-change", EarlyStopping)(**given))
     if options.time_limit is not None:
         callbacks.append(_named("--time-limit", TimeLimit)(options.time_limit))
+    if options.schedule is not None or options.warmup is not None:
+        callbacks.append(LearningRateLogger())  # before the files: they are to have it too
+    if options.tensorboard is not None:
+        callbacks.append(TensorBoard(options.tensorboard))
     if options.history is not None:
         callbacks.append(_named(f"--history {options.history}", HistoryFile)(options.history, overwrite=True))
     return callbacks
@@ -211,9 +248,38 @@ def _check_batches(options: Options, parts: Parts) -> None:
     least = max(layer.least_batch for layer in parts.network.layers)
     if parts.batch < least:
         raise InputError(
-            f"--normalize batch needs {least} rows or more in a step, but --batch-size {options.batch_size} of "
+            f"--normalize batch needs {least} rows or more in a step, but --batch-size {parts.batch_size} of "
             f"{text.count(parts.rows, 'row')} makes it {parts.batch}: use more, or --normalize layer."
         )
+
+
+def _check_gradients(options: Options, parts: Parts) -> None:
+    """Raise `InputError` if gradients are to be changed in two ways at once, or for an optimizer that takes none."""
+    clipping = {"--clip-norm": options.clip_norm, "--clip-value": options.clip_value}
+    given = {option: value for option, value in clipping.items() if value is not None}
+    for option, value in given.items():
+        if not 0 < value < math.inf:
+            raise InputError(f"{option} must be a number > 0, got {value:g}.")
+    if len(given) == 2:
+        raise InputError("--clip-norm and --clip-value are both given: leave out one.")
+    usual = getattr(optimizers.get(options.optimizer), "weight_decay", 0.0)
+    decay = options.hyperparameters.get("weight_decay", usual)
+    if parts.penalty and options.l2 is not None and decay:
+        asked = "" if "weight_decay" in options.hyperparameters else f" (the default of {options.optimizer})"
+        raise InputError(
+            f"--l2 {options.l2:g} and --weight-decay {decay:g}{asked} both pull the weights towards 0: leave --l2 "
+            "out, or give --weight-decay 0."
+        )
+    if options.optimizer != "lbfgs":
+        return
+    if options.batch_size and parts.per_epoch > 1:
+        raise InputError(
+            f"--optimizer lbfgs takes all rows at once, but --batch-size is {options.batch_size}: leave it out."
+        )
+    if given:
+        raise InputError(f"--optimizer lbfgs needs gradients as they are: leave out {next(iter(given))}.")
+    if any(options.dropout):
+        raise InputError("--optimizer lbfgs needs one loss for the same parameters: leave out --dropout.")
 
 
 def _check_validation(options: Options, network: Sequential, loss: Loss) -> None:

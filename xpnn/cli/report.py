@@ -48,19 +48,27 @@ def _network(options: Options, schema: Schema, parts: Parts) -> str:
     return " with ".join(filter(None, (nodes, " and ".join(normalized + dropout))))
 
 
+_ENDED = {
+    "tol": " (the loss is at or under --tol)",
+    "converged": " (converged)",
+    "evaluations": " (as many evaluations as --max-evaluations)",
+    "stalled": " (no step makes the loss less)",
+}
+
+
 def outcome(model: Model, options: Options, callbacks: list[Callback]) -> str:
     """How the training went, why it ended and how good the model is."""
     losses, checks = model.history["loss"], model.history.get("validation_loss", [])
     early = next((callback for callback in callbacks if isinstance(callback, EarlyStopping)), None)
     best = early.best if early else None
-    ended = {"tol": " (the loss is at or under --tol)"}.get(model.stopped, "")
+    ended = _ENDED.get(model.stopped, "")
     if model.stopped == "callback":
-        patient = best is not None and early is not None and len(losses) - best.number > early.patience
+        patient = best is not None and early is not None and len(losses) - best.epoch > early.patience
         ended = f" ({'early stopping' if patient else 'the time of --time-limit is over'})"
     rows = [("trained", f"{text.count(len(losses), 'epoch')}{ended}, loss {losses[-1]:.4g}")]
     if early and best:
-        value = model.history[early.monitor][best.number - 1]
-        rows.append(("kept", f"the parameters of epoch {best.number}, whose {early.monitor} was best: {value:.4g}"))
+        value = model.history[early.monitor][best.epoch - 1]
+        rows.append(("kept", f"the parameters of epoch {best.epoch}, whose {early.monitor} was best: {value:.4g}"))
     if checks:
         rows.append(("validation", str(model.metadata.get("validation", "interrupted"))))
         least = min(checks)

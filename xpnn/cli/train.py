@@ -22,7 +22,7 @@ from xpnn.files import atomic, tensors
 from xpnn.losses import CategoricalCrossentropy, Hinge, KullbackLeibler, Loss, Poisson, Quantile
 from xpnn.model import Model
 from xpnn.tables import Schema
-from xpnn.training.callbacks import Callback, Epoch
+from xpnn.training.callbacks import Callback, Training
 from xpnn.training.fastest import Choice, choose
 from xpnn.training.fit import fit
 from xpnn.training.progress import Progress
@@ -59,7 +59,13 @@ def train(options: Options) -> int:
         say(plan(options, data, parts, choice))
     for rate in rates:
         # what is used, for the model file: in it are no choices left to make
-        used = dataclasses.replace(options, learning_rate=rate, backend=choice.backend, device=choice.device)
+        used = dataclasses.replace(
+            options,
+            batch_size=parts.batch_size,
+            learning_rate=rate,
+            backend=choice.backend,
+            device=choice.device,
+        )
         callbacks = parts.callbacks()
         try:
             model = _fit(rate, options, parts, choice, data, callbacks)
@@ -184,12 +190,14 @@ def _loss(options: Options, schema: Schema) -> Loss:
     return loss
 
 
-def _rates(options: Options, schema: Schema) -> tuple[float, ...]:
-    """The learning rates to try, one after the other."""
+def _rates(options: Options, schema: Schema) -> tuple[float | None, ...]:
+    """The learning rates to try, one after the other; None is that of an optimizer without one."""
     if options.learning_rate is not None:
         return (options.learning_rate,)
     if isinstance(optimizer := optimizers.get(options.optimizer), optimizers.SGD):
         return _RATES_OF_REGRESSION if schema.task == "regression" else _RATES
+    if isinstance(optimizer, optimizers.LBFGS):
+        return (None,)
     usual = optimizer.rate(0)
     return usual, usual / 10, usual / 100
 
@@ -199,11 +207,13 @@ def _choose(options: Options, parts: Parts, optimizer: optimizers.Optimizer, dat
         return Choice(options.backend, backends.usable_device(options.backend, options.device), "as asked")
     size, steps = parts.batch, options.epochs * parts.per_epoch
     y = targets(data.y, parts.loss, data.schema)
+    if isinstance(optimizer, optimizers.LBFGS):
+        optimizer = optimizers.SGD()  # what a gradient takes is what an iteration takes, but for the line search
     return choose(parts.network, parts.loss, optimizer, data.x[:size], y[:size], steps=steps, device=options.device)
 
 
 def _fit(
-    rate: float, options: Options, parts: Parts, choice: Choice, data: _Data, callbacks: list[Callback]
+    rate: float | None, options: Options, parts: Parts, choice: Choice, data: _Data, callbacks: list[Callback]
 ) -> Model:
     """Train with one learning rate, where it was chosen to."""
     backend = backends.get(choice.backend, choice.device)
@@ -217,25 +227,26 @@ def _fit(
     if len(data.x_check):
         check = there(data.x_check), there(targets(data.y_check, parts.loss, data.schema))
     try:
-        shown = None if options.quiet else Progress()
-        with shown or contextlib.nullcontext():
-            return fit(
-                parts.network,
-                x,
-                y,
-                loss=parts.loss,
-                optimizer=parts.optimizer(rate),
-                epochs=options.epochs,
-                batch_size=options.batch_size or None,
-                tol=options.tol,
-                seed=options.seed,
-                sample_weight=None if data.weights is None else there(data.weights),
-                class_weight=parts.class_weight,
-                validation_data=check,
-                metrics=options.metrics,
-                labels=data.schema.classes,
-                callbacks=[*callbacks, *([_show(shown)] if shown else [])],
-            )
+        return fit(
+            parts.network,
+            x,
+            y,
+            loss=parts.loss,
+            optimizer=parts.optimizer(rate),
+            epochs=options.epochs,
+            batch_size=None if parts.batch == parts.rows else parts.batch,
+            tol=options.tol,
+            seed=options.seed,
+            sample_weight=None if data.weights is None else there(data.weights),
+            class_weight=parts.class_weight,
+            validation_data=check,
+            metrics=options.metrics,
+            labels=data.schema.classes,
+            penalty=parts.penalty,
+            clip_norm=options.clip_norm,
+            clip_value=options.clip_value,
+            callbacks=[*callbacks, *([] if options.quiet else [_Shown()])],
+        )
     except XpnnError:
         raise
     except RuntimeError as error:  # what GPU libraries raise when memory runs out or a kernel fails
@@ -243,14 +254,14 @@ def _fit(
         raise BackendError(f"{where} failed: {backends.first_line(error)}") from error
 
 
-def _show(shown: Progress) -> Callback:
-    def show(epoch: Epoch) -> None:
-        try:
-            shown(epoch)
-        except BrokenPipeError:  # nobody looks any more: that is no reason to lose the training
-            discard(sys.stderr)
+class _Shown(Progress):
+    """Goes on when nobody looks any more: that is no reason to lose the training."""
 
-    return show
+    def epoch_end(self, training: Training) -> None:
+        try:
+            super().epoch_end(training)
+        except BrokenPipeError:
+            discard(sys.stderr)
 
 
 def _save(model: Model, options: Options, data: _Data) -> Model:

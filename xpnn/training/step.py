@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
-from xpnn import arrays, backends, losses
+from xpnn import arrays, backends, losses, penalties
 from xpnn.activations import Linear
 from xpnn.backends import Backend
 from xpnn.layers import Context
+from xpnn.layout import Shape
 from xpnn.losses import Loss
 from xpnn.network import Sequential, check_network
 from xpnn.optimizers import Optimizer
+from xpnn.penalties import Penalty
 from xpnn.schedules import History, Schedule
 from xpnn.typing import Array, Namespace
 
@@ -36,7 +38,9 @@ def logits_form(network: Sequential, loss: Loss) -> tuple[Sequential, Loss]:
     return (network if isinstance(f, Linear) else network.to_logits()), fused
 
 
-def value_and_grad(network: Sequential, loss: str | Loss) -> ValueAndGrad:
+def value_and_grad(
+    network: Sequential, loss: str | Loss, *, penalty: Penalty | Sequence[Penalty] = ()
+) -> ValueAndGrad:
     """The function that gives J and its gradient by backpropagation.
 
     For the output layer m and then each layer below it:
@@ -51,6 +55,8 @@ def value_and_grad(network: Sequential, loss: str | Loss) -> ValueAndGrad:
     ----------
     network : Sequential
     loss : str or Loss
+    penalty : Penalty or sequence of Penalty
+        Terms that are part of J, such as ``L2(0.001)``.
 
     Returns
     -------
@@ -69,7 +75,7 @@ def value_and_grad(network: Sequential, loss: str | Loss) -> ValueAndGrad:
     Source: section "Backpropagation", summarised for the 2-4-5-1 network in its four steps.
     """
     check_network(network, "value_and_grad(network, loss)")
-    full = _value_gradient_buffers(network, losses.get(loss))
+    full = _value_gradient_buffers(network, losses.get(loss), penalties.several(penalty))
 
     def f(
         params: Array, X: Array, y: Array, sample_weight: Array | None = None, *, buffers: Array | None = None
@@ -84,7 +90,9 @@ def value_and_grad(network: Sequential, loss: str | Loss) -> ValueAndGrad:
     return f
 
 
-def _value_gradient_buffers(network: Sequential, loss: Loss) -> Callable[..., tuple[Array, Array, Array | None]]:
+def _value_gradient_buffers(
+    network: Sequential, loss: Loss, penalty: tuple[Penalty, ...] = ()
+) -> Callable[..., tuple[Array, Array, Array | None]]:
     """The function ``f(params, buffers, X, y, w, ctx)`` that gives J, its gradient and the updated buffers."""
     network, loss = logits_form(network, loss)
 
@@ -98,9 +106,41 @@ def _value_gradient_buffers(network: Sequential, loss: Loss) -> Callable[..., tu
     ) -> tuple[Array, Array, Array | None]:
         prediction, caches, buffers = network.forward_pass(params, X, ctx, buffers)
         value, dy = loss.value_and_grad(prediction, y, w, xp=ctx.xp)
-        return value, network.backward_pass(params, caches, dy, ctx), buffers
+        gradient = network.backward_pass(params, caches, dy, ctx)
+        for each in penalty:
+            cost, slope = _penalty(each, network, params, xp=ctx.xp, device=arrays.device(X))
+            value = value + cost
+            gradient += slope
+        return value, gradient, buffers
 
     return f
+
+
+def _penalty(
+    penalty: Penalty, network: Sequential, params: Array, *, xp: Namespace, device: object
+) -> tuple[Array, Array]:
+    """What a penalty adds to J and to its gradient:  λ Σ cost(w)  and  λ cost'(w)  where it holds, else 0."""
+    cost = xp.zeros((), dtype=params.dtype, device=device)
+    for named in network.unflatten(params, xp=xp):
+        for w in named.values():
+            if penalty.holds(w.shape):
+                cost = cost + penalty.strength * penalty.value(xp.reshape(w, (-1,)), xp=xp)
+
+    def strength(shape: Shape) -> Array:
+        return xp.full(shape, penalty.strength if penalty.holds(shape) else 0.0, dtype=params.dtype, device=device)
+
+    strengths = [{name: strength(shape) for name, shape in named.items()} for named in network.parameter_shapes]
+    return cost, network.flatten(strengths, xp=xp) * penalty.derivative(params, xp=xp)
+
+
+def _clipped(g: Array, norm: float | None, most: float | None, xp: Namespace) -> Array:
+    """The gradient with each element, or its Euclidean norm, brought down to what it may be at most."""
+    if most is not None:
+        g = xp.minimum(xp.maximum(g, -most), most)
+    if norm is not None:
+        length = xp.sqrt(xp.sum(g * g))
+        g *= xp.minimum(norm / (length + 1e-6), 1.0)
+    return g
 
 
 def predictor(
@@ -175,6 +215,11 @@ class Step:
         self._lasts = 0 if not isinstance(schedule, Schedule) else 1 if schedule.by_step else per_epoch
         self._rate = math.nan
 
+    @property
+    def latest_rate(self) -> float:
+        """The learning rate α of the last step; NaN for an optimizer without one."""
+        return self._rate if hasattr(self._optimizer, "learning_rate") else math.nan
+
     def rate(self, number: int) -> float:
         """The learning rate α of the step of that number, counted from 0."""
         if self._rate != self._rate or (self._lasts and number % self._lasts == 0):
@@ -206,6 +251,9 @@ def make_step(
     compile: bool | None = None,
     per_epoch: int = 1,
     history: History | None = None,
+    penalty: tuple[Penalty, ...] = (),
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
 ) -> Step:
     """The step of a training, for arrays of one library.
 
@@ -213,19 +261,31 @@ def make_step(
     ----------
     per_epoch, history
         As `Step` takes them.
+    penalty, clip_norm, clip_value
+        As `xpnn.fit` takes them.
     compile : bool, optional
         Whether to compile the step in the library's way, where it has one; by default as is usually faster.
     """
     work = 6 * network.n_parameters  # floating-point operations per sample
-    gradient = _gradient(network, loss, seed)
+    gradient = gradient_function(
+        network, loss, seed=seed, penalty=penalty, clip_norm=clip_norm, clip_value=clip_value
+    )
     update = backend.step(gradient, optimizer.rule, xp, compile=compile, work=work)
     return Step(update, optimizer, backend, per_epoch, history or {})
 
 
 @lru_cache(maxsize=64)  # the same function for the same description: compiled once, it is found again
-def _gradient(network: Sequential, loss: Loss, seed: int) -> Callable[..., tuple[Array, Array, Array | None]]:
+def gradient_function(
+    network: Sequential,
+    loss: Loss,
+    *,
+    seed: int = 0,
+    penalty: tuple[Penalty, ...] = (),
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
+) -> Callable[..., tuple[Array, Array, Array | None]]:
     """The function ``f(xp, params, buffers, x, y, w, number) → (loss, gradient, buffers)`` of a step."""
-    value_gradient_buffers = _value_gradient_buffers(network, loss)
+    value_gradient_buffers = _value_gradient_buffers(network, loss, penalty)
 
     def gradient(
         xp: Namespace,
@@ -237,7 +297,8 @@ def _gradient(network: Sequential, loss: Loss, seed: int) -> Callable[..., tuple
         number: int | Array,
     ) -> tuple[Array, Array, Array | None]:
         ctx = Context(xp, training=True, seed=seed, step=number)
-        return value_gradient_buffers(params, buffers, x, y, w, ctx)
+        value, g, buffers = value_gradient_buffers(params, buffers, x, y, w, ctx)
+        return value, _clipped(g, clip_norm, clip_value, xp), buffers
 
     return gradient
 
