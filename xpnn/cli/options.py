@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from xpnn import activations, backends, initializers, losses, metrics, optimizers, schedules, tables
 from xpnn.cli.types import ClassWeights, Commas
+from xpnn.errors import InputError
 from xpnn.registry import Registry
+
+T = TypeVar("T")
 
 _FILE = click.Path(path_type=Path)
 _RATE = click.FloatRange(min=0, min_open=True)
@@ -244,3 +248,16 @@ GROUPS: dict[str, list[click.Option]] = {
 def flag(option: click.Parameter) -> str:
     """The option's words on the command line, such as ``--batch-size``."""
     return option.opts[0]
+
+
+def named(option: str, make: Callable[..., T]) -> Callable[..., T]:
+    """The function, its errors beginning with the option instead of the class."""
+
+    def call(*args: Any, **kwargs: Any) -> T:
+        try:
+            return make(*args, **kwargs)
+        except InputError as error:
+            message = re.sub(r"^[A-Z]\w+: ", "", str(error))
+            raise InputError(f"{option}: {message}") from error
+
+    return call

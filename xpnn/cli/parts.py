@@ -1,17 +1,17 @@
-"""From options to the parts of a training; what contradicts itself says so before the first step."""
+"""From options to the parts of a training."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from xpnn import initializers, losses, optimizers, text
-from xpnn import metrics as scoring
-from xpnn.cli.options import HYPERPARAMETERS, Options, flag
+from xpnn.cli import contradictions
+from xpnn.cli.options import HYPERPARAMETERS, Options, flag, named
 from xpnn.cli.schedule import learning_rate
 from xpnn.errors import InputError
 from xpnn.layers import BatchNormalization, Dense, Dropout, Layer, LayerNormalization
@@ -80,7 +80,7 @@ class Parts:
         """What large weights cost."""
         l1, l2 = self.options.l1, self.options.l2
         given = [(L1, "--l1", l1), (L2, "--l2", l2)]
-        return [_named(option, penalty)(strength) for penalty, option, strength in given if strength is not None]
+        return [named(option, penalty)(strength) for penalty, option, strength in given if strength is not None]
 
     def optimizer(self, rate: float | None) -> Optimizer:
         """The optimizer with its hyperparameters, and this learning rate or its schedule, if it has one."""
@@ -102,15 +102,13 @@ def build(options: Options, schema: Schema, loss: Loss, rows: int) -> Parts:
     loss = _loss(options, schema, loss)
     network = _network(options, schema, loss)
     parts = Parts(network, loss, _class_weight(options, schema, loss), options, rows)
-    _check_batches(options, parts)
-    _check_gradients(options, parts)
-    _check_validation(options, network, loss)
-    parts.callbacks()  # says now what is wrong with them
+    _ = parts.penalty, parts.callbacks()  # say now what is wrong with them
+    contradictions.check(options, parts)
     return parts
 
 
 def _network(options: Options, schema: Schema, loss: Loss) -> Sequential:
-    initializer = options.weight_initializer and _named("--weight-initializer", initializers.get)(
+    initializer = options.weight_initializer and named("--weight-initializer", initializers.get)(
         options.weight_initializer
     )
     activations = _each(options, "--activation", options.activation)
@@ -123,7 +121,7 @@ def _network(options: Options, schema: Schema, loss: Loss) -> Sequential:
         if options.normalize:
             layers.append(_NORMALIZATIONS[options.normalize]())
         if share is not None:
-            layers.append(_named("--dropout", Dropout)(share))
+            layers.append(named("--dropout", Dropout)(share))
     outputs = schema.n_outputs * (len(loss.quantiles) if isinstance(loss, Quantile) else 1)
     layers.append(Dense(outputs, _OUTPUT[schema.task], weight_initializer=initializer))
     return Sequential(*layers, input_shape=(schema.n_features,))
@@ -158,7 +156,7 @@ def _loss(options: Options, schema: Schema, loss: Loss) -> Loss:
                 f"{option} goes with the loss {' or '.join(map(_name, owners))}, but here it is {_name(type(loss))} "
                 f"(the task is {schema.task}): leave it out, or choose another --loss."
             )
-        loss = _named(option, dataclasses.replace)(loss, **{field: value})
+        loss = named(option, dataclasses.replace)(loss, **{field: value})
     return loss
 
 
@@ -210,14 +208,7 @@ def _optimizer(options: Options, rate: float | None, per_epoch: int) -> Optimize
         words = "|".join(map(re.escape, has))
         message = re.sub(rf"\b({words})\b", lambda found: flag(HYPERPARAMETERS[found[0]]), str(error))
         raise InputError(message.removeprefix(f"{type(optimizer).__name__}: ")) from error
-    if not hasattr(optimizer, "learning_rate") or rate is None:
-        for option, value in (
-            ("--learning-rate", options.learning_rate),
-            ("--schedule", options.schedule),
-            ("--warmup", options.warmup),
-        ):
-            if value is not None:
-                raise InputError(f"{option} {value}: {options.optimizer} has no learning rate: leave it out.")
+    if rate is None:
         return optimizer
     optimizer = replaced(optimizer, learning_rate=rate)  # a rate that is none says so before its schedule does
     return replaced(optimizer, learning_rate=learning_rate(options, rate, per_epoch))
@@ -232,98 +223,13 @@ def _callbacks(options: Options) -> list[Callback]:
             "minimum_change": options.min_change,
         }
         given = {name: value for name, value in given.items() if value is not None}
-        callbacks.append(_named("--min-change", EarlyStopping)(**given))
+        callbacks.append(named("--min-change", EarlyStopping)(**given))
     if options.time_limit is not None:
-        callbacks.append(_named("--time-limit", TimeLimit)(options.time_limit))
+        callbacks.append(named("--time-limit", TimeLimit)(options.time_limit))
     if options.schedule is not None or options.warmup is not None:
         callbacks.append(LearningRateLogger())  # before the files: they are to have it too
     if options.tensorboard is not None:
         callbacks.append(TensorBoard(options.tensorboard))
     if options.history is not None:
-        callbacks.append(_named(f"--history {options.history}", HistoryFile)(options.history, overwrite=True))
+        callbacks.append(named(f"--history {options.history}", HistoryFile)(options.history, overwrite=True))
     return callbacks
-
-
-def _check_batches(options: Options, parts: Parts) -> None:
-    least = max(layer.least_batch for layer in parts.network.layers)
-    if parts.batch < least:
-        raise InputError(
-            f"--normalize batch needs {least} rows or more in a step, but --batch-size {parts.batch_size} of "
-            f"{text.count(parts.rows, 'row')} makes it {parts.batch}: use more, or --normalize layer."
-        )
-
-
-def _check_gradients(options: Options, parts: Parts) -> None:
-    """Raise `InputError` if gradients are to be changed in two ways at once, or for an optimizer that takes none."""
-    clipping = {"--clip-norm": options.clip_norm, "--clip-value": options.clip_value}
-    given = {option: value for option, value in clipping.items() if value is not None}
-    for option, value in given.items():
-        if not 0 < value < math.inf:
-            raise InputError(f"{option} must be a number > 0, got {value:g}.")
-    if len(given) == 2:
-        raise InputError("--clip-norm and --clip-value are both given: leave out one.")
-    usual = getattr(optimizers.get(options.optimizer), "weight_decay", 0.0)
-    decay = options.hyperparameters.get("weight_decay", usual)
-    if parts.penalty and options.l2 is not None and decay:
-        asked = "" if "weight_decay" in options.hyperparameters else f" (the default of {options.optimizer})"
-        raise InputError(
-            f"--l2 {options.l2:g} and --weight-decay {decay:g}{asked} both pull the weights towards 0: leave --l2 "
-            "out, or give --weight-decay 0."
-        )
-    if options.optimizer != "lbfgs":
-        return
-    if options.batch_size and parts.per_epoch > 1:
-        raise InputError(
-            f"--optimizer lbfgs takes all rows at once, but --batch-size is {options.batch_size}: leave it out."
-        )
-    if given:
-        raise InputError(f"--optimizer lbfgs needs gradients as they are: leave out {next(iter(given))}.")
-    if any(options.dropout):
-        raise InputError("--optimizer lbfgs needs one loss for the same parameters: leave out --dropout.")
-
-
-def _check_validation(options: Options, network: Sequential, loss: Loss) -> None:
-    """Raise `InputError` if something is to be watched that is not recorded."""
-    if not options.early_stopping:
-        for option, value in (
-            ("--monitor", options.monitor),
-            ("--patience", options.patience),
-            ("--min-change", options.min_change),
-        ):
-            if value is not None:
-                raise InputError(
-                    f"{option} {value} is of --early-stopping, which is not given: add it, or leave it out."
-                )
-    if options.metrics:
-        output = scoring.output_of(network.output_activation, loss)
-        _named("--metrics", scoring.asked)(options.metrics, output, loss.columns(network.shapes[-1][0]))
-        if not options.validation:
-            raise InputError(
-                f"--metrics {','.join(options.metrics)} are of the rows held out, but --validation 0 holds out none: "
-                "give it a share, or leave --metrics out."
-            )
-    monitor = options.monitor or "validation_loss"
-    if options.early_stopping and monitor != "loss":
-        if not options.validation:
-            raise InputError(
-                f"--early-stopping watches {monitor}, but --validation 0 holds no rows out: give it a share, or "
-                "--monitor loss."
-            )
-        recorded = ["loss", "validation_loss", *(f"validation_{name}" for name in options.metrics)]
-        if monitor not in recorded:
-            metric = monitor.removeprefix("validation_")
-            hint = f" Add --metrics {metric}." if metric in scoring.NAMES and metric not in options.metrics else ""
-            raise InputError(f"--monitor: {unknown('name', monitor, recorded)}{hint}")
-
-
-def _named(option: str, make: Callable[..., T]) -> Callable[..., T]:
-    """The function, its errors beginning with the option instead of the class."""
-
-    def named(*args: Any, **kwargs: Any) -> T:
-        try:
-            return make(*args, **kwargs)
-        except InputError as error:
-            message = re.sub(r"^[A-Z]\w+: ", "", str(error))
-            raise InputError(f"{option}: {message}") from error
-
-    return named
