@@ -1,5 +1,6 @@
 """The options of ``xpnn train``: what each does, what contradicts itself, and options from a file."""
 
+import dataclasses
 import json
 import re
 import tomllib
@@ -822,3 +823,13 @@ def test_a_model_trained_in_python_has_no_options(run):
     assert (code, out) == (2, "")
     assert "holds no options: it was not trained by 'xpnn train'" in err
     assert "options" not in run("summary", run.model)[1]
+
+
+@pytest.mark.parametrize("options", [{"hidden": {"a": None}}, {"targets": "y", "ignore": 3, "epochs": [None]}, [1]])
+def test_options_that_are_broken_are_said_in_a_line(run, options):
+    model = xpnn.fit(xpnn.mlp([1, 1]), np.array([[0.0], [1.0]]), np.array([0.0, 1.0]), epochs=1)
+    dataclasses.replace(model, metadata={"options": options}).save(run.model)
+    code, out, err = run("summary", run.model, "--options")
+    assert (code, out) == (2, "")
+    assert re.fullmatch("xpnn: .*(the options are broken|holds no options).*\n", err), err
+    assert run("summary", run.model)[0] == 0

@@ -67,7 +67,7 @@ def changed(options: Mapping[str, Any], width: int = 90) -> list[str]:
         value = options.get(str(option.name))
         if value in (None, defaults[str(option.name)]):
             continue
-        for each in value if option.multiple else [value]:
+        for each in value if option.multiple and isinstance(value, list) else [value]:
             words = flag(option) if each is True else f"{flag(option)} {shlex.quote(_on_the_line(each))}"
             if lines[-1] and len(lines[-1]) + len(words) >= width:
                 lines.append("")
@@ -94,7 +94,10 @@ def to_toml(options: Mapping[str, Any]) -> str:
             table[flag(option).lstrip("-")] = value
         if table:
             tables[heading.lower()] = table
-    return tomli_w.dumps(tables)
+    try:
+        return tomli_w.dumps(tables)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the options are broken: {error}.") from error
 
 
 def _defaults() -> dict[str, Any]:
@@ -106,7 +109,7 @@ def _defaults() -> dict[str, Any]:
 
 def _on_the_line(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ",".join(f"{name}={weight:g}" for name, weight in value.items())
+        return ",".join(f"{name}={_on_the_line(weight)}" for name, weight in value.items())
     if isinstance(value, list):
         return ",".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
