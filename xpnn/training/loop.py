@@ -164,6 +164,12 @@ class Loop:
         return partial(self._steps_of, step, state)
 
     def _steps_of(self, step: Step, state: State) -> str:
+        try:
+            return self._take_steps(step, state)
+        finally:
+            step.rest()
+
+    def _take_steps(self, step: Step, state: State) -> str:
         stopped, watching = "", [callback for callback in self.callbacks if callback.every]
         for epoch in range(1, self.epochs + 1):
             total = EpochLoss(mean=self.loss.reduction == "mean", xp=self.xp, backend=self.backend)
