@@ -109,6 +109,9 @@ def _value_gradient_buffers(
         gradient = network.backward_pass(params, caches, dy, ctx)
         for each in penalty:
             cost, slope = _penalty(each, network, params, xp=ctx.xp, device=arrays.device(X))
+            if each.per_sample:
+                share = 1.0 / X.shape[0] if w is None else 1.0 / ctx.xp.sum(w)
+                cost, slope = cost * share, slope * share
             value = value + cost
             gradient += slope
         return value, gradient, buffers
