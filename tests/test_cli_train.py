@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import sys
 import tomllib
 
 import numpy as np
@@ -750,9 +751,16 @@ def test_a_file_that_is_missing_or_no_text(run):
 
 
 def test_without_its_library_yaml_says_what_to_install(run, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "yaml", None)
+    monkeypatch.setitem(sys.modules, "yaml", None)
     message = run.refused("--config", run.write("r.yaml", "epochs: 2"))
     assert "YAML needs PyYAML: pip install 'xpnn[yaml]', or write TOML" in message
+
+
+def test_without_its_library_toml_is_not_written(run, monkeypatch):
+    run.trained()
+    monkeypatch.setitem(sys.modules, "tomli_w", None)
+    code, out, err = run("summary", run.model, "--options")
+    assert (code, out, err) == (2, "", "xpnn: writing TOML needs tomli-w: pip install 'xpnn[cli]'.\n")
 
 
 def test_the_extra_that_is_named_exists():

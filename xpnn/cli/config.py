@@ -77,8 +77,10 @@ def changed(options: Mapping[str, Any], width: int = 90) -> list[str]:
 
 def to_toml(options: Mapping[str, Any]) -> str:
     """Options of a model file as TOML that `read` takes, in a table for each group."""
-    import tomli_w
-
+    try:
+        import tomli_w
+    except ImportError:
+        raise InputError("writing TOML needs tomli-w: pip install 'xpnn[cli]'.") from None
     defaults, tables = _defaults(), {}
     for heading, group in GROUPS.items():
         table = {}
