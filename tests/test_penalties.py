@@ -40,6 +40,21 @@ def test_each_weight_costs_what_the_formula_says(kind, biases, lib, dtype, rng):
     np.testing.assert_allclose(lib.host(gradient), lib.host(plain[1]) + 0.3 * held * slope(params), **tolerance)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_penalty_per_sample_is_shared_among_them(weighted, lib, rng):
+    X, y = problem(rng)
+    params, w = lib(start(rng)), lib(rng.uniform(0.5, 2.0, 12)) if weighted else None
+    total = float(lib.host(w).sum()) if weighted else 12
+    both = [
+        xpnn.value_and_grad(NETWORK, "categorical_crossentropy", penalty=each)(params, lib(X), lib(y), w)
+        for each in (xpnn.L2(0.6, per_sample=True), xpnn.L2(0.6 / total))
+    ]
+    (value, gradient), (expected, slope) = both
+    lib.check(value, "float64")
+    assert float(value) == pytest.approx(float(expected), rel=1e-12)
+    np.testing.assert_allclose(lib.host(gradient), lib.host(slope), rtol=1e-12, atol=1e-15)
+
+
 def test_several_penalties_add_up(rng):
     X, y = problem(rng)
     params = start(rng)
@@ -57,6 +72,7 @@ def test_several_penalties_add_up(rng):
     [
         {"penalty": xpnn.L2(0.05)},
         {"penalty": [xpnn.L1(0.01), xpnn.L2(0.05, biases=True)]},
+        {"penalty": xpnn.L2(0.5, per_sample=True)},
         {"clip_value": 0.02},
         {"clip_norm": 0.05},
         {"clip_norm": 0.05, "penalty": xpnn.L2(0.05)},

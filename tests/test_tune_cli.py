@@ -15,7 +15,7 @@ pytest.importorskip("click")
 pl = pytest.importorskip("polars")
 pytest.importorskip("optuna", reason="Optuna is not installed: pip install 'xpnn[tune]'")
 
-from xpnn.cli import tune  # noqa: E402  (needs click and polars)
+from xpnn.cli import searching, tune  # noqa: E402  (needs click and polars)
 
 from .test_cli import TARGETS, Run, check_error, posix, process, table  # noqa: E402
 from .test_readme import ROOT  # noqa: E402
@@ -65,11 +65,31 @@ def test_the_best_of_the_trials_is_in_the_model_file(run, target, task):
     assert run.predictions(run.folder / "data.csv").columns == [target]
     model = xpnn.load(run.model)
     assert min(model.history["validation_loss"]) == run.trials()["validation_loss"].min()
-    kept = model.metadata["options"]
-    assert (kept["trials"], kept["width"]) == (3, [2, 8])
-    assert "out" not in kept
-    chosen = run.trials().row(kept["trial"] - 1, named=True)
-    assert chosen["activation"] == kept["parameters"]["activation"]
+    found = model.metadata["tuning"]
+    assert (found["trials"], found["validation_loss"]) == (3, run.trials()["validation_loss"].min())
+    assert run.trials().row(found["trial"] - 1, named=True)["validation_loss"] == found["validation_loss"]
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("class", ["--monitor", "validation_accuracy"]),
+        ("kind", ["--depth", 0, "--batch-size", 0]),
+        ("amount", ["--dropout", 0, "--weight-decay", 0, "--l2", "0.01,0.1", "--loss", "huber"]),
+    ],
+)
+def test_train_makes_the_same_model_from_its_options(run, target, words):
+    pytest.importorskip("tomli_w")
+    assert run.tune(*words, target=target)[0] == 0
+    tuned = xpnn.load(run.model)
+    (run.folder / "best.toml").write_text(run.good("summary", run.model, "--options"))
+    words = ["--config", run.folder / "best.toml", "--out", run.folder / "again.safetensors", "--quiet"]
+    run.good("train", run.folder / "data.csv", *words)
+    trained = xpnn.load(run.folder / "again.safetensors")
+    np.testing.assert_array_equal(trained.params, tuned.params)
+    assert trained.history == tuned.history
+    assert trained.metadata["validation"] == tuned.metadata["validation"]
+    assert trained.metadata["options"] == tuned.metadata["options"]
 
 
 def test_a_real_table_reaches_a_sensible_accuracy_in_a_few_trials(run):
@@ -87,8 +107,9 @@ def test_ranges_are_a_number_an_interval_or_several_to_choose_from(run):
     assert code == 0, err
     assert "4 trials over width, optimizer, learning_rate, weight_decay\n" in out
     kept = xpnn.load(run.model).metadata["options"]
-    assert (kept["depth"], kept["width"], kept["activation"], kept["batch_size"]) == (2, [3, 5, 7], "elu", None)
-    assert set(kept["parameters"]["width"]) <= {3, 5, 7}
+    assert set(kept["hidden"]) <= {3, 5, 7}
+    assert (len(kept["hidden"]), kept["activation"], kept["batch_size"]) == (2, ["elu"], 0)
+    assert kept["optimizer"] in ("adam", "lion")
 
 
 def test_the_table_shows_the_best_and_the_file_all(run, monkeypatch):
@@ -168,11 +189,12 @@ def test_ctrl_c_before_a_trial_is_over_saves_nothing(run, monkeypatch):
     [
         (["--trials", "0"], "Invalid value for '--trials': 0 is not in the range x>=1"),
         (["--width", "64,8"], r"'--width': width must be an interval \(low, high\) with low <= high, got \(64, 8\)"),
-        (["--width", "8..64"], "'--width': must be a number, LOW,HIGH, or three whole numbers or more .*'8..64'"),
+        (["--width", "8..64"], "'--width': must be a number, LOW,HIGH, or three numbers or more .*'8..64'"),
         (["--width", ""], "'--width': width has no choice: give at least one"),
         (["--depth", "-1"], "'--depth': depth must be a whole number >= 0"),
         (["--learning-rate", "0"], "'--learning-rate': learning_rate must be a number > 0"),
         (["--learning-rate", "fast"], "'--learning-rate': must be a number, LOW,HIGH, or three numbers or more"),
+        (["--l2", "0.1"], "--l2 and --weight-decay both pull the weights towards 0: give --weight-decay 0 with"),
         (["--dropout", "0,1"], "'--dropout': each end of the interval dropout must be a number >= 0 and < 1"),
         (["--activation", "relu,thanh"], "'--activation': unknown activation 'thanh'. Did you mean 'tanh'"),
         (["--optimizer", "adma"], "'--optimizer': unknown optimizer 'adma'. Did you mean 'adam'"),
@@ -263,5 +285,5 @@ def test_the_options_are_those_of_the_command():
     from xpnn.cli.commands import xpnn as command
 
     given = {parameter.name for parameter in command.commands["tune"].params}
-    assert given == {field.name for field in dataclasses.fields(tune.Options)}
+    assert given == {field.name for field in dataclasses.fields(searching.Options)}
     assert {field.name for field in dataclasses.fields(xpnn.SearchSpace)} <= given

@@ -22,6 +22,9 @@ class Penalty:
         λ > 0.
     biases : bool
         Whether vectors (biases, and what normalisation scales and shifts by) are penalised as well as matrices.
+    per_sample : bool
+        Whether λ is divided by the number of samples in the batch, or by what they weigh together, as scikit-learn's
+        `alpha` is: the more there are, the less the penalty says.
 
     Raises
     ------
@@ -31,6 +34,7 @@ class Penalty:
 
     strength: float
     biases: bool = False
+    per_sample: bool = False
 
     def __post_init__(self) -> None:
         strength = self.strength
@@ -75,7 +79,7 @@ class L1(Penalty):
 
     Parameters
     ----------
-    strength, biases
+    strength, biases, per_sample
         As `Penalty`'s.
     """
 
@@ -98,7 +102,7 @@ class L2(Penalty):
 
     Parameters
     ----------
-    strength, biases
+    strength, biases, per_sample
         As `Penalty`'s.
     """
 

@@ -22,10 +22,6 @@ class Jax(Backend):
 
     install = "pip install 'xpnn[jax]', with a GPU 'jax[cuda13]'"
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self._steps: dict[Any, Function] = {}
-
     def namespace(self) -> Namespace:
         """``jax.numpy``, which follows the standard."""
         import jax.numpy as jnp
@@ -93,15 +89,14 @@ class Jax(Backend):
         compile: bool | None = None,
         work: int = 0,
     ) -> Function:
-        """As the generic backend; kept, because compiling takes longer than many a training."""
-        key = gradient, rule, xp, compile
-        if key not in self._steps:
-            plain = super().step(gradient, rule, xp, compile=compile, work=work)
-            large = compile is not False and work >= LARGE
-            self._steps[key] = _InParts(gradient, rule, self) if large else plain
-            if len(self._steps) > 16:
-                del self._steps[next(iter(self._steps))]
-        return self._steps[key]
+        """As the generic backend; large vectors are handed over in parts."""
+        if compile is not False and work >= LARGE:
+            return _InParts(gradient, rule, self)
+        return super().step(gradient, rule, xp, compile=compile, work=work)
+
+    def rest(self, step: Function) -> bool:
+        """Always: compiling takes longer than many a training, and it holds no arrays."""
+        return True
 
 
 def _name(device: Any) -> str:

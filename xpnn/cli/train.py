@@ -5,21 +5,19 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from xpnn import backends, optimizers, text
-from xpnn.cli.data import OUTPUT, Data, loss_of, read, save
+from xpnn import backends, optimizers
+from xpnn.cli.data import Data, loss_of, read, save
+from xpnn.cli.options import Options
 from xpnn.cli.output import discard, say
+from xpnn.cli.parts import Parts, build
+from xpnn.cli.report import outcome, plan
 from xpnn.cli.using import refuse_to_overwrite, targets
 from xpnn.errors import BackendError, InputError, TrainingDiverged, TrainingInterrupted, XpnnError
-from xpnn.files import tensors
-from xpnn.losses import Loss
+from xpnn.files import atomic, tensors
 from xpnn.model import Model
-from xpnn.network import Sequential, mlp
 from xpnn.tables import Schema
-from xpnn.training.callbacks import Training
+from xpnn.training.callbacks import Callback, Training
 from xpnn.training.fastest import Choice, choose
 from xpnn.training.fit import fit
 from xpnn.training.progress import Progress
@@ -28,67 +26,66 @@ _RATES = (0.1, 0.01, 0.001, 0.0001)  # of sgd, unless one is asked for: in this 
 _RATES_OF_REGRESSION = _RATES[1:]  # squared errors have no bound, so neither have their gradients
 
 
-@dataclass(frozen=True)
-class Options:
-    """The options of the command, by their names there."""
-
-    data: Path
-    targets: tuple[str, ...]
-    out: Path
-    hidden: list[int]
-    activation: list[str]
-    task: str
-    loss: str | None
-    optimizer: str
-    learning_rate: float | None
-    epochs: int
-    batch_size: int
-    tol: float | None
-    validation: float
-    ignore: tuple[str, ...]
-    seed: int
-    backend: str
-    device: str | None
-    quiet: bool
-
-    def to_json(self) -> dict[str, Any]:
-        """The options that shape the model, for its file."""
-        return {k: v for k, v in dataclasses.asdict(self).items() if k not in ("data", "out", "quiet")}
-
-
 def train(options: Options) -> int:
     """Train and write the model; the exit code is 0, or 130 after Ctrl-C."""
+    _check_destinations(options)
+    data = _read(options)
+    parts = build(options, data.schema, loss_of(options.loss, data.schema), len(data.x))
+    rates = _rates(options, data.schema)
+    choice = _choose(options, parts, parts.optimizer(rates[0]), data)
+    if not options.quiet:
+        say(plan(options, data, parts, choice))
+    for rate in rates:
+        # what is used, for the model file: in it are no choices left to make
+        used = dataclasses.replace(
+            options,
+            batch_size=parts.batch_size,
+            learning_rate=rate,
+            backend=choice.backend,
+            device=choice.device,
+        )
+        callbacks = parts.callbacks()
+        try:
+            model = _fit(rate, options, parts, choice, data, callbacks)
+        except TrainingInterrupted as stop:
+            if stop.epoch == 0:
+                say("xpnn: interrupted in the first epoch; nothing was saved", sys.stderr)
+                return 130
+            _save(stop.model, used, data)
+            say(f"xpnn: interrupted; {options.out} holds the model as of epoch {stop.epoch}", sys.stderr)
+            return 130
+        except TrainingDiverged as stop:
+            if rate != rates[-1]:
+                if not options.quiet:
+                    say(f"the loss diverged with learning rate {rate:g}; trying a tenth of it")
+                continue
+            epochs = len(stop.model.history["loss"])
+            kept = "nothing was saved"
+            if epochs:
+                _save(stop.model, used, data)
+                kept = f"{options.out} holds the last good model, that of epoch {epochs}"
+            raise InputError(
+                f"the loss became NaN or infinite in epoch {stop.epoch}; {kept}. Use a smaller --learning-rate."
+            ) from stop
+        model = _save(model, used, data)
+        if not options.quiet:
+            say(outcome(model, options, callbacks))
+        return 0
+    raise AssertionError("the last rate returns or raises")
+
+
+def _check_destinations(options: Options) -> None:
+    """Raise `InputError` if a file could not be written, or would replace what is read or another."""
     refuse_to_overwrite(options.out, data=options.data)
     tensors.check_writable(options.out)
-    data = _read(options)
-    network, loss = _network(options, data.schema), loss_of(options.loss, data.schema)
-    rates = _rates(options, data.schema)
-    optimizer = _optimizer(options, rates[0])
-    choice = _choose(options, network, loss, optimizer, data)
-    if not options.quiet:
-        say(_plan(options, data, network, choice))
-    try:
-        model = _fit_at(rates, options, network, loss, choice, data)
-    except TrainingInterrupted as stop:
-        if stop.epoch == 0:
-            say("xpnn: interrupted in the first epoch; nothing was saved", sys.stderr)
-            return 130
-        _save(stop.model, options, data)
-        say(f"xpnn: interrupted; {options.out} holds the model as of epoch {stop.epoch}", sys.stderr)
-        return 130
-    except TrainingDiverged as stop:
-        epochs = len(stop.model.history["loss"])
-        kept = "nothing was saved"
-        if epochs:
-            _save(stop.model, options, data)
-            kept = f"{options.out} holds the last good model, that of epoch {epochs}"
-        raise InputError(
-            f"the loss became NaN or infinite in epoch {stop.epoch}; {kept}. Use a smaller --learning-rate."
-        ) from stop
-    model = _save(model, options, data)
-    if not options.quiet:
-        say(_outcome(model, options))
-    return 0
+    if options.history is not None:
+        refuse_to_overwrite(options.history, option="--history", data=options.data)
+        if options.history.resolve() == options.out.resolve():
+            raise InputError(f"--history and --out are the same file {options.out}: choose another name for one.")
+        try:
+            atomic.check_writable(options.history)
+        except OSError as error:
+            raise InputError(f"cannot write --history {options.history}: {error.strerror or error}.") from error
 
 
 def _read(options: Options) -> Data:
@@ -101,73 +98,63 @@ def _read(options: Options) -> Data:
         validation=options.validation,
         ignore=options.ignore,
         seed=options.seed,
+        sample_weight=options.sample_weight,
     )
 
 
-def _network(options: Options, schema: Schema) -> Sequential:
-    sizes = [schema.n_features, *options.hidden, schema.n_outputs]
-    each = options.activation * len(options.hidden) if len(options.activation) == 1 else options.activation
-    if len(each) != len(options.hidden):
-        raise InputError(
-            f"--activation gives {len(each)} for the {text.count(len(options.hidden), 'hidden layer')} of --hidden: "
-            "give one, or one each."
-        )
-    return mlp(sizes, hidden=each, output=OUTPUT[schema.task])
-
-
-def _optimizer(options: Options, rate: float) -> optimizers.Optimizer:
-    return dataclasses.replace(optimizers.get(options.optimizer), learning_rate=rate)  # type: ignore[call-arg]
-
-
-def _rates(options: Options, schema: Schema) -> tuple[float, ...]:
-    """The learning rates to try, one after the other."""
+def _rates(options: Options, schema: Schema) -> tuple[float | None, ...]:
+    """The learning rates to try, one after the other; None is that of an optimizer without one."""
     if options.learning_rate is not None:
         return (options.learning_rate,)
     if isinstance(optimizer := optimizers.get(options.optimizer), optimizers.SGD):
         return _RATES_OF_REGRESSION if schema.task == "regression" else _RATES
+    if isinstance(optimizer, optimizers.LBFGS):
+        return (None,)
     usual = optimizer.rate(0)
     return usual, usual / 10, usual / 100
 
 
-def _choose(options: Options, network: Sequential, loss: Loss, optimizer: optimizers.Optimizer, data: Data) -> Choice:
+def _choose(options: Options, parts: Parts, optimizer: optimizers.Optimizer, data: Data) -> Choice:
     if options.backend != "auto":
         return Choice(options.backend, backends.usable_device(options.backend, options.device), "as asked")
-    size = min(options.batch_size or len(data.x), len(data.x))
-    steps = options.epochs * math.ceil(len(data.x) / size)
-    y = targets(data.y, loss, data.schema)
-    return choose(network, loss, optimizer, data.x[:size], y[:size], steps=steps, device=options.device)
+    size, steps = parts.batch, options.epochs * parts.per_epoch
+    y = targets(data.y, parts.loss, data.schema)
+    if isinstance(optimizer, optimizers.LBFGS):
+        optimizer = optimizers.SGD()  # what a gradient takes is what an iteration takes, but for the line search
+    return choose(parts.network, parts.loss, optimizer, data.x[:size], y[:size], steps=steps, device=options.device)
 
 
-def _fit_at(
-    rates: tuple[float, ...], options: Options, network: Sequential, loss: Loss, choice: Choice, data: Data
+def _fit(
+    rate: float | None, options: Options, parts: Parts, choice: Choice, data: Data, callbacks: list[Callback]
 ) -> Model:
-    """Train with the first learning rate under which the loss stays finite; the last one's error is raised."""
-    x, y, check = data.placed(choice, loss)
-    for rate in rates:
-        try:
-            return fit(
-                network,
-                x,
-                y,
-                loss=loss,
-                optimizer=_optimizer(options, rate),
-                epochs=options.epochs,
-                batch_size=options.batch_size or None,
-                tol=options.tol,
-                seed=options.seed,
-                validation_data=check,
-                labels=data.schema.classes,
-                callbacks=[] if options.quiet else [_Shown()],
-            )
-        except XpnnError as error:
-            if not isinstance(error, TrainingDiverged) or rate == rates[-1]:
-                raise
-            if not options.quiet:
-                say(f"the loss diverged with learning rate {rate:g}; trying a tenth of it")
-        except RuntimeError as error:  # what GPU libraries raise when memory runs out or a kernel fails
-            where = f"{choice.backend} on {choice.device}"
-            raise BackendError(f"{where} failed: {backends.first_line(error)}") from error
-    raise AssertionError("the last rate returns or raises")
+    """Train with one learning rate, where it was chosen to."""
+    x, y, weights, check = data.placed(choice, parts.loss)
+    try:
+        return fit(
+            parts.network,
+            x,
+            y,
+            loss=parts.loss,
+            optimizer=parts.optimizer(rate),
+            epochs=options.epochs,
+            batch_size=None if parts.batch == parts.rows else parts.batch,
+            tol=options.tol,
+            seed=options.seed,
+            sample_weight=weights,
+            class_weight=parts.class_weight,
+            validation_data=check,
+            metrics=options.metrics,
+            labels=data.schema.classes,
+            penalty=parts.penalty,
+            clip_norm=options.clip_norm,
+            clip_value=options.clip_value,
+            callbacks=[*callbacks, *([] if options.quiet else [_Shown()])],
+        )
+    except XpnnError:
+        raise
+    except RuntimeError as error:  # what GPU libraries raise when memory runs out or a kernel fails
+        where = f"{choice.backend} on {choice.device}"
+        raise BackendError(f"{where} failed: {backends.first_line(error)}") from error
 
 
 class _Shown(Progress):
@@ -181,35 +168,4 @@ class _Shown(Progress):
 
 
 def _save(model: Model, options: Options, data: Data) -> Model:
-    return save(model, options.out, data, options.to_json())
-
-
-def _plan(options: Options, data: Data, network: Sequential, choice: Choice) -> str:
-    return text.columns(
-        [
-            *data.rows(inferred=options.task == "auto"),
-            ("network", f"{network.name}, {text.count(network.n_parameters, 'parameter')}"),
-            ("backend", f"{choice.backend} on {choice.device} ({choice.reason})"),
-            *data.notes(),
-        ]
-    )
-
-
-def _outcome(model: Model, options: Options) -> str:
-    losses, checks = model.history["loss"], model.history.get("validation_loss", [])
-    ended = {"tol": " (the loss is at or under --tol)"}.get(model.stopped, "")
-    rows = [("trained", f"{text.count(len(losses), 'epoch')}{ended}, loss {losses[-1]:.4g}")]
-    if checks:
-        rows.append(("validation", str(model.metadata.get("validation", "interrupted"))))
-        best = min(checks)
-        if best < 0.95 * checks[-1]:
-            epoch = checks.index(best) + 1
-            rows.append(
-                (
-                    "note",
-                    f"the validation loss was least after epoch {epoch} ({best:.4g}, at the end {checks[-1]:.4g}): "
-                    f"--epochs {epoch} may do better",
-                )
-            )
-    rows.append(("model", str(options.out)))
-    return text.columns(rows)
+    return save(model, options.out, data, options.to_json(), metrics=options.metrics)

@@ -6,14 +6,13 @@ import dataclasses
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 from xpnn import activations, backends, text
-from xpnn.cli.data import OUTPUT, Data, loss_of, read, save
+from xpnn.cli.data import OUTPUT, Data, loss_of, outputs_of, read, save
 from xpnn.cli.output import say
+from xpnn.cli.searching import FILES, Options
 from xpnn.cli.using import targets
 from xpnn.errors import BackendError, InputError, TuningInterrupted, XpnnError
 from xpnn.files import atomic, tensors
@@ -23,48 +22,6 @@ from xpnn.tuning import search, space
 from xpnn.tuning.result import Trial, Tuning, line
 
 _SHOWN = 20  # trials of the table at the end
-_FILES = ("data", "out", "storage", "table")
-
-
-@dataclass(frozen=True)
-class Options:
-    """The options of the command, by their names there; those of the search are fields of `xpnn.SearchSpace`."""
-
-    data: Path
-    targets: tuple[str, ...]
-    out: Path
-    trials: int
-    storage: Path | None
-    table: Path | None
-    depth: Any
-    width: Any
-    activation: Any
-    optimizer: Any
-    learning_rate: Any
-    dropout: Any
-    weight_decay: Any
-    l2: Any
-    batch_size: Any
-    monitor: str
-    task: str
-    loss: str | None
-    epochs: int
-    patience: int
-    validation: float
-    ignore: tuple[str, ...]
-    seed: int
-    backend: str
-    device: str | None
-    quiet: bool
-
-    @property
-    def space(self) -> space.SearchSpace:
-        """What to search."""
-        return space.SearchSpace(**{f.name: getattr(self, f.name) for f in dataclasses.fields(space.SearchSpace)})
-
-    def to_json(self) -> dict[str, Any]:
-        """The options that shape the model, for its file."""
-        return {k: v for k, v in dataclasses.asdict(self).items() if k not in (*_FILES, "quiet")}
 
 
 def tune(options: Options) -> int:
@@ -81,6 +38,8 @@ def tune(options: Options) -> int:
     if not len(data.x_check):
         raise InputError("--validation 0 holds out no rows to compare the trials by: give a share, such as 0.2.")
     loss = loss_of(options.loss, data.schema)
+    if options.l2 != 0 and options.weight_decay != 0:
+        raise InputError("--l2 and --weight-decay both pull the weights towards 0: give --weight-decay 0 with --l2.")
     choice = _choose(options, loss, data)
     if not options.quiet:
         say(_plan(options, data, choice))
@@ -90,18 +49,18 @@ def tune(options: Options) -> int:
         if stop.tuning is None:
             say("xpnn: interrupted before there was a model; nothing was saved", sys.stderr)
             return 130
-        _finish(stop.tuning, options, data)
+        _finish(stop.tuning, options, data, choice)
         over = text.count(len(stop.tuning.trials), "trial")
         on = "" if options.storage is None else "; the same command goes on with the search"
         say(f"xpnn: interrupted; {options.out} holds the best model of {over}{on}", sys.stderr)
         return 130
-    _finish(tuning, options, data)
+    _finish(tuning, options, data, choice)
     return 0
 
 
 def _check_destinations(options: Options) -> None:
     """Raise `InputError` if a file could not be written, or is named twice."""
-    named = [(name, path) for name in _FILES if (path := getattr(options, name)) is not None]
+    named = [(name, path) for name in FILES if (path := getattr(options, name)) is not None]
     for (first, one), (second, other) in combinations(named, 2):
         if one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other)):
             what = "the data" if first == "data" else f"--{first}"
@@ -119,7 +78,7 @@ def _search(options: Options, loss: Loss, choice: Choice, data: Data) -> Tuning:
         if not options.quiet:
             say(line(trial, options.trials, options.space, options.monitor), sys.stderr)
 
-    x, y, check = data.placed(choice, loss)
+    x, y, _, check = data.placed(choice, loss)
     try:
         return search.tune(
             x,
@@ -127,7 +86,7 @@ def _search(options: Options, loss: Loss, choice: Choice, data: Data) -> Tuning:
             space=options.space,
             trials=options.trials,
             output=OUTPUT[data.schema.task],
-            outputs=data.schema.n_outputs,
+            outputs=outputs_of(loss, data.schema),
             loss=loss,
             monitor=options.monitor,
             epochs=options.epochs,
@@ -164,7 +123,7 @@ def _choose(options: Options, loss: Loss, data: Data) -> Choice:
         return Choice(options.backend, backends.usable_device(options.backend, options.device), "as asked")
     largest, schema, n = options.space.suggest(_Largest()), data.schema, len(data.x)
     output = activations.get(OUTPUT[schema.task])
-    network = space.network(largest, (schema.n_features,), output, schema.n_outputs)
+    network = space.network(largest, (schema.n_features,), output, outputs_of(loss, schema))
     size = min(largest["batch_size"] or n, n)
     steps = options.trials * options.epochs * math.ceil(n / size)
     y = targets(data.y[:size], loss, schema)
@@ -183,16 +142,19 @@ def _plan(options: Options, data: Data, choice: Choice) -> str:
     )
 
 
-def _finish(tuning: Tuning, options: Options, data: Data) -> None:
+def _finish(tuning: Tuning, options: Options, data: Data, choice: Choice) -> None:
     """Save the best model, then the table of trials, and say what they are."""
-    chosen = {"trial": tuning.best_trial.number, "parameters": dict(tuning.best_parameters)}
-    model = save(tuning.best, options.out, data, {**options.to_json(), **chosen})
+    best = tuning.best_trial
+    found = {"trial": best.number, "trials": len(tuning.trials), options.monitor: best.score}
+    model = dataclasses.replace(tuning.best, metadata={"tuning": found})
+    used = options.training(best, choice.backend, choice.device)
+    model = save(model, options.out, data, used.to_json(), metrics=options.metrics)
     if options.table is not None:
         tuning.to_csv(options.table)
     if options.quiet:
         return
     rows = [
-        ("best", f"trial {tuning.best_trial.number}, {text.count(model.network.n_parameters, 'parameter')}"),
+        ("best", f"trial {best.number}, {text.count(model.network.n_parameters, 'parameter')}"),
         ("validation", str(model.metadata.get("validation", "interrupted"))),
         ("model", str(options.out)),
     ]

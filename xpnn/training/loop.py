@@ -11,7 +11,7 @@ from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from xpnn import arrays, backends
+from xpnn import arrays, backends, random
 from xpnn.backends import Backend
 from xpnn.checks import Data
 from xpnn.errors import TrainingDiverged, TrainingInterrupted
@@ -26,7 +26,7 @@ from xpnn.training.batches import EpochLoss, Take, batches
 from xpnn.training.callbacks import Callback, StopOnNaN, Training
 from xpnn.training.callbacks.base import name_of
 from xpnn.training.step import State, Step, first_state, make_step, predictor, value
-from xpnn.typing import Array, Namespace
+from xpnn.typing import Array, HostArray, Namespace
 
 
 class _Reached(NamedTuple):
@@ -47,6 +47,8 @@ class Loop:
         What to train on and, if there is something, what to validate on.
     metrics : dict of str to Metric
         By their names in the history.
+    state : State
+        As it was after the last finished epoch.
     drawn : bool
         Whether the parameters to start from are those of the seed.
     """
@@ -71,6 +73,7 @@ class Loop:
     callbacks: Sequence[Callback] = ()
     labels: Sequence[Any] | None = None
     history: dict[str, list[float]] = field(init=False)
+    state: State = field(init=False)
 
     def __post_init__(self) -> None:
         checked = ["validation_loss", *self.metrics] if self.check else []
@@ -121,7 +124,7 @@ class Loop:
         return model
 
     def _run(self, params: Array, started: list[Callback]) -> Model:
-        state = first_state(self.network, self.optimizer, params, xp=self.xp)
+        state = self.state = self.first(params)
         self._reached.append(self._keep(0, state))
         train = partial(self._minimise, state) if isinstance(self.optimizer, LBFGS) else self._descend(state)
         for callback in self.callbacks:
@@ -164,22 +167,30 @@ class Loop:
         return partial(self._steps_of, step, state)
 
     def _steps_of(self, step: Step, state: State) -> str:
+        try:
+            return self._take_steps(step, state)
+        finally:
+            step.rest()
+
+    def _take_steps(self, step: Step, state: State) -> str:
         stopped, watching = "", [callback for callback in self.callbacks if callback.every]
         for epoch in range(1, self.epochs + 1):
-            total = EpochLoss(mean=self.loss.reduction == "mean", xp=self.xp, backend=self.backend)
+            total = self.epoch_loss()
+            done = state.step
             with self.backend.steps():
                 for x, y, w in self._batches(epoch):
                     state, batch_loss = step(state, x, y, w)
                     total.add(batch_loss, x, w)
-                    if watching and self._batch_over(watching, epoch, step, state, batch_loss):
+                    if watching and self._batch_over(watching, epoch, state.step - done, step, state, batch_loss):
                         stopped = "callback"
                         break
             self._rate, self._steps = step.latest_rate, state.step
-            stopped = self._epoch_over(epoch, total.result(), step.whole(state)) or stopped
+            self.state = step.whole(state)
+            stopped = self._epoch_over(epoch, total.result(), self.state) or stopped
             if stopped:
                 break
         # the last step's parameters have met no loss yet: the last batch tells whether they blew up
-        params, buffers, *_ = step.whole(state)
+        params, buffers, *_ = self.state
         if not math.isfinite(last := float(self._value(params, buffers, x, y, w))):
             raise self._diverged(epoch, f"the loss became {last} after the last step")
         return stopped or "epochs"
@@ -205,9 +216,10 @@ class Loop:
 
     # between steps
 
-    def _batch_over(self, watching: list[Callback], epoch: int, step: Step, state: State, loss: Array) -> bool:
+    def _batch_over(
+        self, watching: list[Callback], epoch: int, batch: int, step: Step, state: State, loss: Array
+    ) -> bool:
         """Tell those who want to know; whether one of them asks for a stop."""
-        batch = state.step - (epoch - 1) * self.per_epoch
         due = [callback for callback in watching if batch % callback.every == 0]
         if not due:
             return False
@@ -365,13 +377,25 @@ class Loop:
     def _take(self) -> Take:
         return self.backend.gather(self.xp)
 
+    def first(self, params: Array) -> State:
+        """The state to start from."""
+        return first_state(self.network, self.optimizer, params, xp=self.xp)
+
+    def epoch_loss(self) -> EpochLoss:
+        """What puts the losses of an epoch's batches together."""
+        return EpochLoss(mean=self.loss.reduction == "mean", xp=self.xp, backend=self.backend)
+
+    def order(self, epoch: int) -> HostArray | None:
+        """The rows of an epoch in their order; None: as they are."""
+        if not self.shuffle or self.per_epoch == 1:
+            return None
+        return random.data_order(self.train[0].shape[0], self.seed, epoch)
+
     def _batches(self, epoch: int) -> Iterator[Data]:
         return batches(
             *self.train,
             size=self.batch_size,
-            shuffle=self.shuffle,
-            seed=self.seed,
-            epoch=epoch,
+            order=self.order(epoch),
             xp=self.xp,
             views=self.backend.views,
             take=self._take,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
@@ -109,6 +109,9 @@ def _value_gradient_buffers(
         gradient = network.backward_pass(params, caches, dy, ctx)
         for each in penalty:
             cost, slope = _penalty(each, network, params, xp=ctx.xp, device=arrays.device(X))
+            if each.per_sample:
+                share = 1.0 / X.shape[0] if w is None else 1.0 / ctx.xp.sum(w)
+                cost, slope = cost * share, slope * share
             value = value + cost
             gradient += slope
         return value, gradient, buffers
@@ -203,11 +206,20 @@ class Step:
         The number of steps in an epoch.
     history : mapping of str to sequence of float
         What schedules may watch.
+    key
+        Under which to keep `update` for another training.
     """
 
     def __init__(
-        self, update: Callable[..., Any], optimizer: Optimizer, backend: Backend, per_epoch: int, history: History
+        self,
+        update: Callable[..., Any],
+        optimizer: Optimizer,
+        backend: Backend,
+        per_epoch: int,
+        history: History,
+        key: Hashable = None,
     ) -> None:
+        self._key, self._backend = key, backend
         self._update, self._constants, self._whole = update, optimizer.constants, backend.whole
         self._optimizer, self._per_epoch, self._history = optimizer, per_epoch, history
         schedule = getattr(optimizer, "learning_rate", None)
@@ -233,6 +245,13 @@ class Step:
             (params, buffers, *moments), x, y, w, self._constants(number, self.rate(number)), number
         )
         return State(vectors[0], vectors[1], vectors[2:], number + 1), loss
+
+    def rest(self) -> None:
+        """After the last step: let go of the arrays, and keep what has been compiled for another training like it."""
+        if self._key is not None and self._backend.rest(self._update):
+            _resting[self._key] = self._update
+            while len(_resting) > _MOST:
+                _resting.pop(next(iter(_resting)), None)
 
     def whole(self, state: State) -> State:
         """The state in flat vectors: between steps they may be in a form of the backend's own."""
@@ -270,8 +289,15 @@ def make_step(
     gradient = gradient_function(
         network, loss, seed=seed, penalty=penalty, clip_norm=clip_norm, clip_value=clip_value
     )
-    update = backend.step(gradient, optimizer.rule, xp, compile=compile, work=work)
-    return Step(update, optimizer, backend, per_epoch, history or {})
+    key = gradient, optimizer.rule, backend, compile
+    # taken out: another training at the same time, on another thread, compiles its own
+    update = _resting.pop(key, None) or backend.step(gradient, optimizer.rule, xp, compile=compile, work=work)
+    return Step(update, optimizer, backend, per_epoch, history or {}, key)
+
+
+_MOST = 16
+_resting: dict[Hashable, Callable[..., Any]] = {}
+"""Compiled steps that no training uses now."""
 
 
 @lru_cache(maxsize=64)  # the same function for the same description: compiled once, it is found again
