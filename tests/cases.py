@@ -165,6 +165,10 @@ OPTIMIZERS = {
     "moments and a rate that changes": Decaying(),
 }
 
+SEARCHES = {"lbfgs": xpnn.LBFGS(memory=5)}  # optimizers without a rule for one step
+
+PENALTIES = {"l1": xpnn.L1(0.1), "l2": xpnn.L2(0.2, biases=True)}
+
 # name: (the schedule, torch's: a function of torch.optim.lr_scheduler and the optimizer; None if it has none)
 SCHEDULES = {
     "constant": (xpnn.Constant(0.1), None),

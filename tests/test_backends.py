@@ -11,6 +11,7 @@ import xpnn
 from xpnn import backends
 from xpnn.backends.generic import Backend
 from xpnn.errors import BackendError
+from xpnn.training import step as stepping
 from xpnn.training.step import first_state, make_step
 
 from .cases import OPTIMIZERS
@@ -38,7 +39,7 @@ def jax_in_parts(monkeypatch):
     from xpnn.backends import jax
 
     monkeypatch.setattr(jax, "LARGE", 0)
-    monkeypatch.setattr(jax.BACKEND, "_steps", {})
+    monkeypatch.setattr(stepping, "_resting", {})
     return jax
 
 
@@ -79,7 +80,7 @@ def test_jax_hands_over_large_vectors_in_parts(jax_in_parts, rng, monkeypatch):
     np.testing.assert_array_equal(state.params[2:9], step.whole(state).params[2:9])
     model = xpnn.fit(network, X, y, optimizer=optimizer, epochs=3)
     monkeypatch.setattr(jax_in_parts, "LARGE", 1e9)
-    monkeypatch.setattr(jax_in_parts.BACKEND, "_steps", {})
+    monkeypatch.setattr(stepping, "_resting", {})
     plain = xpnn.fit(network, X, y, optimizer=optimizer, epochs=3)
     np.testing.assert_allclose(lib.host(model.params), lib.host(plain.params), rtol=1e-12)
 

@@ -21,9 +21,11 @@ from xpnn.compiler import Compiled, blas, lanes, plan, rows
 from xpnn.compiler import steps as stepping
 from xpnn.compiler.record import CannotRecord, record
 from xpnn.compiler.shares import CannotShare, row_by_row, share
+from xpnn.training import step as training_step
 from xpnn.training.step import first_state, make_step
 
 from .cases import ACTIVATIONS, OPTIMIZERS
+from .conftest import LIBRARIES
 from .test_context import WithoutParameters
 
 NUMPY = backends.get("numpy")
@@ -310,9 +312,9 @@ def test_shapes_that_do_not_fit_raise_what_numpy_raises():
 # steps of training
 
 
-def steps(network, loss, optimizer, batches, *, compile=None, backend=NUMPY):
+def steps(network, loss, optimizer, batches, *, compile=None, backend=NUMPY, **options):
     like = batches[0][0]
-    step = make_step(network, loss, optimizer, xp=xp, backend=backend, compile=compile)
+    step = make_step(network, loss, optimizer, xp=xp, backend=backend, compile=compile, **options)
     state = first_state(network, optimizer, network.init(0, like=like), xp=xp)
     losses = []
     with backend.on(like):
@@ -427,6 +429,24 @@ def test_every_activation_and_optimizer_shared_out(hidden, optimizer, rng, share
     ours = steps(network, loss, OPTIMIZERS[optimizer], batches)
     assert calls == [2] * 6
     assert_same_training(ours, steps(network, loss, OPTIMIZERS[optimizer], batches, compile=False), "float64")
+
+
+@pytest.mark.parametrize(
+    ("options", "shared_out"),
+    [
+        ({"penalty": (xpnn.L2(0.1),)}, True),
+        ({"penalty": (xpnn.L1(0.1), xpnn.L2(0.2, biases=True)), "clip_value": 0.01}, True),
+        ({"clip_norm": 0.1, "penalty": (xpnn.L2(0.1),)}, False),  # the norm is of what all lanes have made
+    ],
+    ids=repr,
+)
+def test_penalties_and_clipping_shared_out(options, shared_out, dtype, rng, shared):
+    calls = shared(2)
+    network, loss = xpnn.mlp([5, 9, 4, 3], hidden="tanh", output="softmax"), xpnn.CategoricalCrossentropy()
+    batches = ragged(rng, dtype, weighted=True, sizes=(128, 101, 128))
+    ours = steps(network, loss, xpnn.Adam(), batches, **options)
+    assert calls == ([2] * 6 if shared_out else [])
+    assert_same_training(ours, steps(network, loss, xpnn.Adam(), batches, compile=False, **options), dtype)
 
 
 @pytest.mark.parametrize("target", ["labels", "one-hot", "sigmoid", "numbers"])
@@ -740,13 +760,10 @@ class AgainstTheFirst(WithoutParameters):
 
 @dataclass(frozen=True)
 class Similar(WithoutParameters):
-    """y = x xᵀ: how alike the rows are."""
+    """y = x xᵀ x: the rows, each as much as it is like the others."""
 
     def forward(self, params, x, ctx):
-        return x @ ctx.xp.matrix_transpose(x), None
-
-    def output_shape(self, input_shape):
-        return input_shape  # of a batch of so many rows alone
+        return x @ ctx.xp.matrix_transpose(x) @ x, None
 
 
 @pytest.mark.parametrize("layer", [AgainstTheFirst(), Similar()], ids=repr)
@@ -824,21 +841,60 @@ def test_torch_compile_that_fails_is_said_and_the_step_runs(rng, monkeypatch):
     torch.testing.assert_close(model.params, expected.params)
 
 
-def test_a_step_of_jax_is_compiled_once_for_one_network(rng):
-    pytest.importorskip("jax")
-    backend = backends.get("jax")
+@pytest.mark.parametrize("name", ["numpy", "torch", "jax"])
+def test_a_step_is_compiled_once_for_one_network(name, rng, monkeypatch):
+    if name not in LIBRARIES:
+        pytest.skip(f"{name} cannot be used here")
+    monkeypatch.setattr(training_step, "_resting", {})
+    lib = LIBRARIES[name]
+    X = lib(rng.normal(size=(6, 5)))
+    made = []
+    original = type(backends.get(name)).step
+    monkeypatch.setattr(
+        type(backends.get(name)), "step", lambda self, *a, **k: made.append(1) or original(self, *a, **k)
+    )
 
-    def update(seed):
-        return make_step(
-            xpnn.mlp([5, 4, 3]), xpnn.MeanSquaredError(), xpnn.SGD(0.1 * (1 + seed)), xp=backend.namespace(),
-            backend=backend, seed=seed,
-        )._update  # fmt: skip
+    def fit(seed=0, rate=0.1):
+        return lib.host(xpnn.fit(xpnn.mlp([5, 3]), X, X[:, :3], optimizer=xpnn.SGD(rate), seed=seed, epochs=3).params)
 
-    assert update(0) is update(0)
-    assert update(0) is not update(1)
+    first = fit()
+    again = fit(rate=0.2)  # the rate is no part of it
+    assert len(made) == 1
+    np.testing.assert_array_equal(fit(), first)  # nothing is left of the training before
+    assert np.any(again != first)
+    fit(seed=1)
+    assert len(made) == 2
     for seed in range(20):
-        update(seed)
-    assert len(backend._steps) <= 16
+        fit(seed)
+    assert len(training_step._resting) <= 16
+
+
+def test_two_trainings_at_once_do_not_share_a_step(rng, monkeypatch):
+    monkeypatch.setattr(training_step, "_resting", {})
+    X = rng.normal(size=(6, 5))
+    network, inner = xpnn.mlp([5, 4, 3]), []
+
+    def train(callbacks=(), seed=0):
+        return xpnn.fit(network, X, X[:, :3], optimizer="adam", seed=seed, epochs=6, callbacks=callbacks).params
+
+    alone = train()
+    outer = train([lambda training: inner.append(train())])
+    np.testing.assert_array_equal(outer, alone)
+    for each in inner:
+        np.testing.assert_array_equal(each, alone)
+
+
+def test_a_step_at_rest_holds_no_arrays_and_little_memory(rng, monkeypatch):
+    monkeypatch.setattr(training_step, "_resting", {})
+    for width, kept in ((4, True), (20_000, False)):
+        X = rng.normal(size=(300, 5))
+        model = xpnn.fit(xpnn.mlp([5, width, 2]), X, X[:, :2], epochs=2, compile=None)
+        params = weakref.ref(model.params)
+        assert bool(training_step._resting) is kept
+        del model
+        gc.collect()
+        assert params() is None
+        training_step._resting.clear()
 
 
 def test_the_generic_backend_runs_steps_as_they_are(rng):

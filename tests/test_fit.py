@@ -81,8 +81,9 @@ def test_batches_hold_every_sample_once(size, shuffle, lib):
     w = lib(np.arange(20.0))
     seen = []
     backend = backends.of(X)
-    how = {"seed": 3, "epoch": 1, "xp": lib.xp, "views": backend.views, "take": backend.gather(lib.xp)}
-    for x, labels, weights in batches(X, y, w, size=size, shuffle=shuffle, **how):
+    how = {"xp": lib.xp, "views": backend.views, "take": backend.gather(lib.xp)}
+    order = random.data_order(20, 3, 1) if shuffle else None
+    for x, labels, weights in batches(X, y, w, size=size, order=order, **how):
         lib.check(x)
         assert x.shape[0] <= (size or 20)
         np.testing.assert_array_equal(lib.host(x)[:, 0], 2 * lib.host(labels))
@@ -209,8 +210,8 @@ def test_a_callback_is_told_each_epoch_and_can_stop(data):
     seen = []
 
     def stop_at_three(epoch):
-        seen.append((epoch.number, epoch.of, len(epoch.history["loss"])))
-        return epoch.number == 3
+        seen.append((epoch.epoch, epoch.epochs, len(epoch.history["loss"])))
+        return epoch.epoch == 3
 
     model = xpnn.fit(NETWORK, X, y, epochs=10, callbacks=[stop_at_three])
     assert seen == [(1, 10, 1), (2, 10, 2), (3, 10, 3)]
@@ -239,7 +240,7 @@ def test_ctrl_c_gives_the_model_of_the_last_finished_epoch(epoch, where, data, l
 
     def keep(view):
         kept.append(lib.host(view.params))
-        if where == "in a callback after it" and view.number == epoch:
+        if where == "in a callback after it" and view.epoch == epoch:
             raise KeyboardInterrupt
 
     original = EpochLoss.add
@@ -266,7 +267,6 @@ def test_the_parameters_a_callback_is_told_stay_as_they_were(data, lib):
     xpnn.fit(NETWORK, lib(X), lib(y), epochs=3, callbacks=[lambda epoch: seen.append(epoch.params)])
     one = xpnn.fit(NETWORK, lib(X), lib(y), epochs=1)
     np.testing.assert_array_equal(lib.host(seen[0]), lib.host(one.params))
-    assert "params" not in repr(xpnn.Epoch(1, 2, {}, X))
 
 
 def quiet(lib):
@@ -484,8 +484,8 @@ def test_bad_sample_weights(w, message, lib):
             r"validation_data must be a pair of arrays \(X_val, y_val\), got something else",
         ),
         ({"validation_data": (grid(), grid(), grid())}, "validation_data must be a pair .* got 3 things"),
-        ({"callbacks": print}, r"callbacks must be a list of callables such as \[stop_early\]"),
-        ({"callbacks": ["print"]}, "callbacks must be a list of callables"),
+        ({"callbacks": print}, r"callbacks must be a list of callbacks or functions such as \[stop_early\]"),
+        ({"callbacks": ["print"]}, "callbacks must be a list of callbacks or functions"),
         ({"labels": ["a", "b", "c"]}, r"labels must be 2 names, one per class, got \['a', 'b', 'c'\]"),
         ({"labels": ["a", "a"]}, r"labels must differ, got \['a', 'a'\]"),
         ({"params": np.full(17, np.nan)}, "params holds nan at row 0 "),

@@ -8,16 +8,29 @@ import pickle
 import pytest
 
 import xpnn
-from xpnn import activations, initializers, layers, losses, metrics, optimizers, registry, schedules, testing
+from xpnn import (
+    activations,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    optimizers,
+    penalties,
+    registry,
+    schedules,
+    testing,
+)
 
 from . import cases
-from .cases import ACTIVATIONS, INITIALIZERS, LAYERS, LOSSES, METRICS, OPTIMIZERS, SCHEDULES
+from .cases import ACTIVATIONS, INITIALIZERS, LAYERS, LOSSES, METRICS, OPTIMIZERS, PENALTIES, SCHEDULES, SEARCHES
 
 PARTS = [
     *ACTIVATIONS.values(),
     *(row[0] for row in LOSSES.values()),
     *(row[0] for row in LAYERS.values()),
     *OPTIMIZERS.values(),
+    *SEARCHES.values(),
+    *PENALTIES.values(),
     *(row[0] for row in INITIALIZERS.values()),
     *(row[0] for row in SCHEDULES.values()),
     *(row[0] for row in METRICS.values()),
@@ -28,6 +41,7 @@ BASES = (
     xpnn.Layer,
     xpnn.Optimizer,
     xpnn.Initializer,
+    xpnn.Penalty,
     xpnn.Schedule,
     xpnn.Metric,
 )
@@ -41,7 +55,8 @@ CHECKS = [getattr(testing, name) for name in testing.__all__]
         (activations.NAMES, ACTIVATIONS.values()),
         (losses.NAMES, [row[0] for row in LOSSES.values()]),
         (layers.registry.classes, [row[0] for row in LAYERS.values()]),
-        (optimizers.NAMES, OPTIMIZERS.values()),
+        (optimizers.NAMES, [*OPTIMIZERS.values(), *SEARCHES.values()]),
+        (penalties.NAMES, PENALTIES.values()),
         (initializers.NAMES, [row[0] for row in INITIALIZERS.values()]),
         (schedules.NAMES, [row[0] for row in SCHEDULES.values()]),
         (metrics.NAMES, [row[0] for row in METRICS.values()]),
@@ -52,7 +67,7 @@ def test_every_registered_part_has_its_row(names, rows):
 
 
 def test_every_public_part_is_registered_by_a_name():
-    every = (activations, losses, optimizers, initializers, schedules, metrics)
+    every = (activations, losses, optimizers, penalties, initializers, schedules, metrics)
     registered = {cls for r in every for cls in r.NAMES.values()}
     registered |= set(layers.registry.classes.values())
     public = {c for c in PUBLIC if inspect.isclass(c) and issubclass(c, BASES)} - set(BASES)
@@ -109,6 +124,10 @@ def test_the_base_classes_leave_the_formulas_to_their_subclasses():
         xpnn.Metric().value(None, None, None, xp=None)
     with pytest.raises(NotImplementedError):
         metrics.decisions.Averaged().score(None, None, None, xp=None)
+    with pytest.raises(NotImplementedError):
+        xpnn.Penalty(1.0).value(None, xp=None)
+    with pytest.raises(NotImplementedError):
+        xpnn.Penalty(1.0).derivative(None, xp=None)
     with pytest.raises(NotImplementedError):
         xpnn.Optimizer().init(None, xp=None)
     with pytest.raises(NotImplementedError):

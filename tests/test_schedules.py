@@ -98,11 +98,12 @@ def test_training_watches_the_history(lib):
 
     class Watched(xpnn.ReduceOnPlateau):
         def rate(self, *arguments):
-            rates.append(real(self, *arguments))
-            return rates[-1]
+            rates.append((arguments[0], real(self, *arguments)))
+            return rates[-1][1]
 
     trained(lib, Watched(1e-12, factor=0.5, patience=0, threshold=0.5), epochs=4)
-    assert rates == [1e-12, 1e-12, 0.5e-12, 0.25e-12]  # once an epoch
+    assert rates[-4:] == [(0, 1e-12), (1, 1e-12), (2, 0.5e-12), (3, 0.25e-12)]  # once an epoch
+    assert {step for step, _ in rates[:-4]} <= {0}  # looked at before
 
 
 @pytest.mark.parametrize(

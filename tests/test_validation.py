@@ -105,7 +105,7 @@ def test_early_stopping_ends_the_training_and_brings_back_the_best(lib, rng):
     best = int(np.argmin(losses))
     assert len(losses) == best + 1 + 4  # three are let pass, the fourth ends it
     assert len(losses) < 300
-    assert stop.best.number == best + 1
+    assert stop.best.epoch == best + 1
     assert model.stopped == "callback"
     np.testing.assert_array_equal(lib.host(model.params), seen[best])
     again = xpnn.fit(NETWORK, lib(X), lib(y), callbacks=[stop], **options)  # starts anew
@@ -119,7 +119,7 @@ def test_the_best_comes_back_too_if_the_epochs_run_out(rng):
     stop = xpnn.EarlyStopping(patience=1000)
     model = xpnn.fit(NETWORK, X, y, optimizer=xpnn.Adam(0.1), epochs=80, validation_split=0.25, callbacks=[stop])
     assert len(model.history["validation_loss"]) == 80
-    assert stop.best.number < 80
+    assert stop.best.epoch < 80
     np.testing.assert_array_equal(model.params, stop.best.params)
 
 
@@ -134,10 +134,12 @@ def test_the_best_comes_back_too_if_the_epochs_run_out(rng):
 )
 def test_early_stopping_by_hand(monitor, rising, values, change, stops_after):
     stop = xpnn.EarlyStopping(monitor, patience=2, minimum_change=change)
-    answers = [
-        stop(xpnn.Epoch(i + 1, 99, {monitor: values[: i + 1]}, np.zeros(1), None, frozenset(rising)))
-        for i in range(len(values))
-    ]
+
+    def after(i):
+        return xpnn.Training(NETWORK, i, 99, 1, 1, i, {monitor: values[:i]}, 0.1, larger_is_better=frozenset(rising))
+
+    stop.start(after(0))
+    answers = [stop.epoch_end(after(i)) for i in range(1, len(values) + 1)]
     assert (answers.index(True) + 1 if True in answers else None) == stops_after
 
 

@@ -29,6 +29,7 @@ from xpnn.errors import (
     ModelFileError,
     TrainingDiverged,
     TrainingInterrupted,
+    TuningInterrupted,
     XpnnError,
 )
 from xpnn.initializers import (
@@ -70,7 +71,8 @@ from xpnn.metrics import (
 )
 from xpnn.model import Model, load
 from xpnn.network import Sequential, mlp
-from xpnn.optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, Lion, NAdam, Optimizer, RMSprop
+from xpnn.optimizers import LBFGS, SGD, Adadelta, Adagrad, Adam, AdamW, Lion, NAdam, Optimizer, RMSprop
+from xpnn.penalties import L1, L2, Penalty
 from xpnn.schedules import (
     Constant,
     Cosine,
@@ -84,9 +86,21 @@ from xpnn.schedules import (
     StepDecay,
     Warmup,
 )
-from xpnn.training.callbacks import EarlyStopping, Epoch, HistoryFile, TimeLimit
+from xpnn.training.callbacks import (
+    Callback,
+    EarlyStopping,
+    HistoryFile,
+    LearningRateLogger,
+    StopOnNaN,
+    TensorBoard,
+    TimeLimit,
+    Training,
+)
 from xpnn.training.fit import fit
 from xpnn.training.step import value_and_grad
+from xpnn.tuning.result import Trial, Tuning
+from xpnn.tuning.search import tune
+from xpnn.tuning.space import SearchSpace
 from xpnn.typing import Array
 
 __version__ = "0.1.0"
@@ -95,6 +109,9 @@ __all__ = [
     "ELU",
     "F1",
     "GELU",
+    "L1",
+    "L2",
+    "LBFGS",
     "MAE",
     "MSE",
     "R2",
@@ -112,6 +129,7 @@ __all__ = [
     "BalancedAccuracy",
     "BatchNormalization",
     "BinaryCrossentropy",
+    "Callback",
     "CategoricalCrossentropy",
     "Constant",
     "Cosine",
@@ -120,7 +138,6 @@ __all__ = [
     "Device",
     "Dropout",
     "EarlyStopping",
-    "Epoch",
     "Exponential",
     "GlorotNormal",
     "GlorotUniform",
@@ -137,6 +154,7 @@ __all__ = [
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
+    "LearningRateLogger",
     "LecunNormal",
     "Linear",
     "Lion",
@@ -153,6 +171,7 @@ __all__ = [
     "NAdam",
     "OneCycle",
     "Optimizer",
+    "Penalty",
     "Poisson",
     "Precision",
     "Quantile",
@@ -162,18 +181,25 @@ __all__ = [
     "ReduceOnPlateau",
     "RocAuc",
     "Schedule",
+    "SearchSpace",
     "Sequential",
     "Sigmoid",
     "Softmax",
     "Softplus",
     "Softsign",
     "StepDecay",
+    "StopOnNaN",
     "Swish",
     "Tanh",
+    "TensorBoard",
     "TimeLimit",
     "TopK",
+    "Training",
     "TrainingDiverged",
     "TrainingInterrupted",
+    "Trial",
+    "Tuning",
+    "TuningInterrupted",
     "Warmup",
     "XpnnError",
     "Zeros",
@@ -181,5 +207,6 @@ __all__ = [
     "fit",
     "load",
     "mlp",
+    "tune",
     "value_and_grad",
 ]

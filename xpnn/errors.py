@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xpnn.model import Model
+    from xpnn.tuning.result import Tuning
 
 
 class XpnnError(Exception):
@@ -60,3 +61,17 @@ class TrainingInterrupted(KeyboardInterrupt):
         super().__init__(message)
         self.model = model
         self.epoch = epoch
+
+
+class TuningInterrupted(KeyboardInterrupt):
+    """Ctrl-C during a search; what it has found is not lost.
+
+    Attributes
+    ----------
+    tuning : Tuning or None
+        The trials that were over, and the best one's model; None if none was.
+    """
+
+    def __init__(self, message: str, *, tuning: Tuning | None) -> None:
+        super().__init__(message)
+        self.tuning = tuning

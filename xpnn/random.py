@@ -14,11 +14,11 @@ import numpy as np
 from xpnn.errors import InputError
 from xpnn.typing import Array, HostArray, HostGenerator, Namespace
 
-_PURPOSES = {"weights": 0, "order": 1, "split": 2, "noise": 3}
+_PURPOSES = {"weights": 0, "order": 1, "split": 2, "noise": 3, "trials": 4}
 
 
 def generator(seed: int, purpose: str, index: int = 0) -> np.random.Generator:
-    """The host generator for one purpose (``"weights"``, ``"order"`` or ``"split"``) of one seed.
+    """The host generator for one purpose (``"weights"``, ``"order"``, ``"split"`` or ``"trials"``) of one seed.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def generator(seed: int, purpose: str, index: int = 0) -> np.random.Generator:
     purpose : str
         What the numbers are for; different purposes give independent streams.
     index : int
-        Which one of that purpose: the epoch, for the data order.
+        Which one of that purpose: the epoch, for the data order; the number, for the trials of a search.
 
     Raises
     ------

@@ -180,6 +180,10 @@ class Backend:
             return functools.partial(step, xp)
         return self.compile_step(step, xp, work=work, asked=compile is True)
 
+    def rest(self, step: Function) -> bool:
+        """Let go of a training's arrays in what `step` gave; whether it is worth keeping for another like it."""
+        return False
+
     def gather(self, xp: Namespace) -> Callable[[str, Array, Array], Array]:
         """``take(name, array, rows)``: rows of an array. It may write over what it gave under that name before."""
         return lambda name, array, rows: cast(Array, xp.take(array, rows, axis=0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import operator
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -20,10 +21,6 @@ class Jax(Backend):
     """JAX arrays. Devices are ``cpu:0``, ``cuda:0``, …"""
 
     install = "pip install 'xpnn[jax]', with a GPU 'jax[cuda13]'"
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self._steps: dict[Any, Function] = {}
 
     def namespace(self) -> Namespace:
         """``jax.numpy``, which follows the standard."""
@@ -92,15 +89,14 @@ class Jax(Backend):
         compile: bool | None = None,
         work: int = 0,
     ) -> Function:
-        """As the generic backend; kept, because compiling takes longer than many a training."""
-        key = gradient, rule, xp, compile
-        if key not in self._steps:
-            plain = super().step(gradient, rule, xp, compile=compile, work=work)
-            large = compile is not False and work >= LARGE
-            self._steps[key] = _InParts(gradient, rule, self) if large else plain
-            if len(self._steps) > 16:
-                del self._steps[next(iter(self._steps))]
-        return self._steps[key]
+        """As the generic backend; large vectors are handed over in parts."""
+        if compile is not False and work >= LARGE:
+            return _InParts(gradient, rule, self)
+        return super().step(gradient, rule, xp, compile=compile, work=work)
+
+    def rest(self, step: Function) -> bool:
+        """Always: compiling takes longer than many a training, and it holds no arrays."""
+        return True
 
 
 def _name(device: Any) -> str:
@@ -113,7 +109,10 @@ LARGE = 6e5
 
 
 class Parts:
-    """A flat vector as the vectors that it is put together from: XLA would copy to join it and to take it apart."""
+    """A flat vector as the vectors that it is put together from: XLA would copy to join it and to take it apart.
+
+    Operators and functions of each element are done part by part.
+    """
 
     def __init__(self, parts: Sequence[Any]) -> None:
         self.parts = tuple(parts)
@@ -128,6 +127,11 @@ class Parts:
 
     __jax_array__ = joined  # what JAX takes for it
 
+    @property
+    def dtype(self) -> Any:
+        """That of the parts."""
+        return self.parts[0].dtype
+
     def __getitem__(self, key: Any) -> Any:
         """One of the parts, or what else is asked for."""
         stop = 0
@@ -136,6 +140,27 @@ class Parts:
             if key == slice(start, stop):
                 return part
         return self.joined()[key]
+
+
+def _part_by_part(function: Function, *operands: Any) -> Any:
+    """The function of each element, of vectors in the same parts and of numbers."""
+    sizes = next(each.sizes for each in operands if isinstance(each, Parts))
+    columns = [_cut(each, sizes).parts if getattr(each, "shape", ()) else (each,) * len(sizes) for each in operands]
+    return Parts([function(*row) for row in zip(*columns, strict=True)])
+
+
+def _operators() -> None:
+    """``a + b``, ``1 - a``, ``-a``, …; in place there is nothing in JAX."""
+    for name in ("add", "sub", "mul", "truediv", "pow"):
+        f = getattr(operator, name)
+        setattr(Parts, f"__{name}__", lambda self, other, f=f: _part_by_part(f, self, other))
+        setattr(Parts, f"__r{name}__", lambda self, other, f=f: _part_by_part(lambda a, b: f(b, a), self, other))
+    for name in ("neg", "abs"):
+        f = getattr(operator, name)
+        setattr(Parts, f"__{name}__", lambda self, f=f: _part_by_part(f, self))
+
+
+_operators()
 
 
 def _cut(vector: Any, sizes: tuple[int, ...]) -> Parts:
@@ -148,13 +173,34 @@ def _cut(vector: Any, sizes: tuple[int, ...]) -> Parts:
 
 
 class _Joining:
-    """The namespace, but a vector of so many elements is put together as `Parts`."""
+    """The namespace, but a vector of so many elements is put together as `Parts`, and treated as such."""
 
     def __init__(self, xp: Namespace, size: int) -> None:
         self._xp, self._size = xp, size
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._xp, name)
+
+    def maximum(self, a: Any, b: Any) -> Any:
+        """As the library, of each part."""
+        return self._each(self._xp.maximum, a, b)
+
+    def minimum(self, a: Any, b: Any) -> Any:
+        """As the library, of each part."""
+        return self._each(self._xp.minimum, a, b)
+
+    def sign(self, x: Any) -> Any:
+        """As the library, of each part."""
+        return self._each(self._xp.sign, x)
+
+    def sum(self, x: Any, **options: Any) -> Any:
+        """As the library; of parts the sum of their sums."""
+        return sum(map(self._xp.sum, x.parts)) if isinstance(x, Parts) else self._xp.sum(x, **options)
+
+    @staticmethod
+    def _each(function: Function, *operands: Any) -> Any:
+        parts = any(isinstance(each, Parts) for each in operands)
+        return _part_by_part(function, *operands) if parts else function(*operands)
 
     def concat(self, arrays: Sequence[Any], *, axis: int | None = 0) -> Any:
         """As the library, but for the gradient."""

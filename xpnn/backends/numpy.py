@@ -46,6 +46,10 @@ class NumPy(Backend):
         """Recorded; a large batch is shared out among as many threads as the matrix products would use."""
         return Steps(function, xp, work)
 
+    def rest(self, step: Function) -> bool:
+        """If it is recorded, and holds little memory."""
+        return isinstance(step, Steps) and step.rest() <= LITTLE
+
     def gather(self, xp: Namespace) -> Callable[[str, Array, Array], Array]:
         """Into the same memory each time, on several threads if there is much to move."""
         return Gather()
@@ -82,5 +86,8 @@ def _take(array: NDArray[Any], rows: NDArray[Any], out: NDArray[Any]) -> None:
 
 MUCH = 1 << 20
 """Bytes from which on several threads move them faster."""
+
+LITTLE = 1 << 24
+"""Bytes of memory that a step may keep between trainings."""
 
 BACKEND = NumPy("numpy")

@@ -89,6 +89,10 @@ class Torch(Backend):
 
         return forward
 
+    def rest(self, step: Function) -> bool:
+        """As NumPy's; what ``torch.compile`` has made always."""
+        return isinstance(step, _Inductor) or (isinstance(step, _SharedMemory) and step.rest())
+
     def total(self, array: Array, xp: Namespace) -> float:
         """On a CPU NumPy's: PyTorch would wake threads that then keep the processor from what follows."""
         if arrays.device(array).type != "cpu":
@@ -132,6 +136,11 @@ class _SharedMemory:
             self._arrays = arrays
             self._tensors = tuple(None if a is None else torch.from_numpy(a) for a in arrays)
         return self._tensors, torch.as_tensor(loss)
+
+    def rest(self) -> bool:
+        """As NumPy's."""
+        self._tensors, self._arrays = (), ()
+        return numpy.BACKEND.rest(self._step)
 
 
 def _as_numpy(tensor: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The command line: ``xpnn train``, ``predict``, ``evaluate``, ``summary``, ``devices``, ``bench``."""
+"""The command line: ``xpnn train``, ``tune``, ``predict``, ``evaluate``, ``summary``, ``devices``, ``bench``."""
 
 from __future__ import annotations
 

@@ -9,24 +9,17 @@ from typing import Any
 import click
 
 import xpnn as library
-from xpnn import activations, backends, losses, optimizers, tables, text
+from xpnn import backends, optimizers, text
 from xpnn.cli import bench as benchmark
-from xpnn.cli import using
-from xpnn.cli.train import Options
+from xpnn.cli import searching, using
+from xpnn.cli.config import CONFIG
+from xpnn.cli.grouped import Grouped
+from xpnn.cli.options import DATA, GROUPS, Options
 from xpnn.cli.train import train as run_training
+from xpnn.cli.tune import tune as run_search
+from xpnn.cli.types import Commas
 
 _FILE = click.Path(path_type=Path)
-
-
-def _numbers(context: click.Context, option: click.Parameter, value: str) -> list[int]:
-    try:
-        return [int(part) for part in value.split(",") if part.strip()]
-    except ValueError:
-        raise click.BadParameter(f"must be node counts such as 16,8, got {value!r}.") from None
-
-
-def _names(context: click.Context, option: click.Parameter, value: str) -> list[str]:
-    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -35,55 +28,28 @@ def xpnn() -> None:
     """Train neural networks on tables, and use them."""
 
 
-@xpnn.command()
-@click.argument("data", type=_FILE)
-@click.option("--target", "targets", multiple=True, required=True, metavar="COLUMN",
-              help="The column to predict; several times for several.")  # fmt: skip
-@click.option("--out", type=_FILE, required=True, metavar="MODEL.safetensors", help="Where to write the model.")
-@click.option("--hidden", default="32", show_default=True, callback=_numbers, metavar="NODES",
-              help="Nodes of the hidden layers, such as 16,8; an empty string for none.")  # fmt: skip
-@click.option("--activation", "activation", default="relu", show_default=True, callback=_names, metavar="NAME",
-              help=f"One for all hidden layers, or relu,tanh,… {', '.join(activations.NAMES)}.")  # fmt: skip
-@click.option("--task", type=click.Choice(["auto", *tables.TASKS]), default="auto", show_default=True,
-              help="What to predict; by default the target column decides.")  # fmt: skip
-@click.option("--loss", metavar="NAME", help=f"By default the task decides. {', '.join(losses.NAMES)}.")
-@click.option("--optimizer", default="sgd", show_default=True, metavar="NAME",
-              help=f"One of: {', '.join(optimizers.NAMES)}.")  # fmt: skip
-@click.option("--learning-rate", type=float, metavar="RATE",
-              help="Step size. By default the optimizer's own, of sgd 0.1, for regression 0.01; "
-                   "a tenth of it, and so on, if the loss diverges.")  # fmt: skip
-@click.option(
-    "--epochs",
-    type=click.IntRange(min=1),
-    default=100,
-    show_default=True,
-    help="Passes over the training rows at most.",
-)
-@click.option(
-    "--batch-size",
-    type=click.IntRange(min=0),
-    default=32,
-    show_default=True,
-    help="Rows per step; 0 for all of them.",
-)
-@click.option("--tol", type=float, help="Stop when the loss is at or under this.")
-@click.option("--validation", type=float, default=0.2, show_default=True, metavar="SHARE",
-              help="Share of the rows to hold out and score on; 0 for none.")  # fmt: skip
-@click.option("--ignore", multiple=True, metavar="COLUMN", help="A column to leave out, such as a row number.")
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides weights, row order and split."
-)
-@click.option("--backend", type=click.Choice(["auto", *backends.KNOWN]), default="auto", show_default=True,
-              help="Array library; auto: NumPy for short training, else the fastest usable one.")  # fmt: skip
-@click.option("--device", metavar="NAME", help="Device of that library, such as cpu or cuda:0.")
-@click.option("--quiet", is_flag=True, help="Print errors only.")
+@xpnn.command(cls=Grouped, groups=GROUPS, params=[DATA, CONFIG])
 def train(**options: Any) -> int:
     """Train a network on a CSV, TSV or Parquet file and write it to a model file.
 
     Numeric columns are standardised and text columns one-hot encoded; the model file keeps how, so that predict
-    takes the raw columns in any order.
+    takes the raw columns in any order. Options may stand in a file for --config; the command line wins over it.
     """
-    return run_training(Options(**options))
+    return run_training(Options.of(options))
+
+
+@xpnn.command(cls=Grouped, groups=searching.GROUPS, params=[DATA])
+def tune(**options: Any) -> int:
+    """Try networks out on a CSV, TSV or Parquet file and write the best model to a file.
+
+    Each trial is a training; what it tries is suggested from the trials before. A RANGE is a number, an interval
+    LOW,HIGH, or three numbers or more to choose from; of NAMES one is chosen.
+
+    The best model is that of the best trial in its best epoch, on the rows held out. Because they choose it, their
+    score is a little too good: rows that took no part tell how good it is. The file is like one of train, and holds
+    the options with which train makes the same model.
+    """
+    return run_search(searching.Options(**options))
 
 
 def _given_model(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -117,9 +83,10 @@ def evaluate(model: Path, data: Path, trusted: tuple[str, ...]) -> None:
 
 @xpnn.command()
 @_given_model
-def summary(model: Path, trusted: tuple[str, ...]) -> None:
+@click.option("--options", is_flag=True, help="Print the options of 'xpnn train' alone, as a TOML file for --config.")
+def summary(model: Path, options: bool, trusted: tuple[str, ...]) -> None:
     """Show what is in a model file: the network, its columns, how it was trained."""
-    using.summary(model, trusted=trusted)
+    using.summary(model, options=options, trusted=trusted)
 
 
 @xpnn.command()
@@ -133,12 +100,14 @@ def devices() -> None:
 
 
 @xpnn.command()
-@click.option("--network", default="784,512,512,10", show_default=True, callback=_numbers, metavar="NODES",
+@click.option("--network", default="784,512,512,10", show_default=True, metavar="NODES",
+              type=Commas(click.INT, "node counts such as 16,8"),
               help="Nodes of the layers, input first; ReLU between them, softmax at the end.")  # fmt: skip
 @click.option(
     "--batch", type=click.IntRange(min=1), default=256, show_default=True, metavar="ROWS", help="Rows per step."
 )
-@click.option("--backends", default="all", show_default=True, callback=_names, metavar="NAMES",
+@click.option("--backends", default="all", show_default=True, metavar="NAMES",
+              type=Commas(click.STRING, "names such as numpy,torch"),
               help=f"Array libraries, such as numpy,torch, each on all its kinds of device: "
                    f"{', '.join(backends.KNOWN)}, all.")  # fmt: skip
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True,
@@ -150,7 +119,8 @@ def devices() -> None:
 @click.option("--predict", is_flag=True, help="Time predictions instead of training steps.")
 @click.option("--sweep", type=click.Choice(["batch", "width"]),
               help="Go through batches 1 to 16384, or hidden layers of 16 to 4096 nodes.")  # fmt: skip
-@click.option("--compare", default="", callback=_names, metavar="NAMES",
+@click.option("--compare", default="", metavar="NAMES",
+              type=Commas(click.STRING, "names such as numpy,torch"),
               help="Peers to time as well, as their users write them: torch, jax, sklearn, all.")  # fmt: skip
 @click.option("--json", type=_FILE, metavar="FILE.json",
               help="Write all figures, the machine, versions, threads and settings there.")  # fmt: skip

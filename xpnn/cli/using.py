@@ -5,14 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from xpnn import tables, text
+from xpnn.cli import config
 from xpnn.errors import InputError, ModelFileError
 from xpnn.files import atomic
-from xpnn.losses import CategoricalCrossentropy, Loss
+from xpnn.losses import CategoricalCrossentropy, Loss, Quantile
 from xpnn.metrics import R2
 from xpnn.model import Model, load
 from xpnn.tables import Schema
@@ -62,9 +63,15 @@ def evaluate(model: Path, data: Path, *, trusted: Sequence[str] = ()) -> None:
     print(text.columns([("rows", f"{len(x):,}"), *score(network, schema, x, y)]))
 
 
-def summary(model: Path, *, trusted: Sequence[str] = ()) -> None:
-    """Print what is in a model file."""
+def summary(model: Path, *, options: bool = False, trusted: Sequence[str] = ()) -> None:
+    """Print what is in a model file, or the options that it was trained with, as a file for --config."""
     loaded = _load(model, trusted)
+    used = loaded.metadata.get("options")
+    if options:
+        if not isinstance(used, dict):
+            raise InputError(f"{model} holds no options: it was not trained by 'xpnn train'.")
+        print(config.to_toml(used), end="")
+        return
     print(loaded)
     schema = tables.schema_of(loaded) if "table" in loaded.metadata else None
     rows = [("loss", type(loaded.loss).__name__)]
@@ -78,6 +85,8 @@ def summary(model: Path, *, trusted: Sequence[str] = ()) -> None:
         rows.append(("task", schema.task + (f": {_joined(schema.classes)}" if schema.classes else "")))
         rows.append(("target" + "s" * (len(schema.targets) > 1), _joined(schema.targets)))
         rows += [(kind, _joined(names)) for kind, names in _columns(schema) if names]
+    if isinstance(used, dict):
+        rows += [("options" if i == 0 else "", line) for i, line in enumerate(config.changed(used))]
     print(text.columns(rows))
 
 
@@ -113,7 +122,8 @@ def score(model: Model, schema: Schema, x: NDArray[np.float32], y: NDArray[Any])
     scores = model.evaluate(x, targets(y, model.loss, schema))
     if schema.task != "regression":
         return [("accuracy", f"{scores['accuracy']:.2%}"), ("loss", f"{scores['loss']:.4g}")]
-    truth, guess = schema.in_units(y), schema.in_units(_output(model, x))
+    output = _output(model, x)
+    truth, guess = schema.in_units(y), schema.in_units(np.asarray(model.loss.point(cast(Any, output))))
     rows = []
     for j, name in enumerate(schema.targets):
         error = guess[:, j : j + 1] - truth[:, j : j + 1]
@@ -123,15 +133,19 @@ def score(model: Model, schema: Schema, x: NDArray[np.float32], y: NDArray[Any])
             ("mean absolute error", f"{float(np.mean(np.abs(error))):.6g}"),
         ]
         of = f" of {name}" if len(schema.targets) > 1 else ""
+        if isinstance(model.loss, Quantile) and len(levels := model.loss.quantiles) > 1:
+            interval = output[:, j * len(levels) : (j + 1) * len(levels)]
+            inside = (interval.min(axis=1) <= y[:, j]) & (y[:, j] <= interval.max(axis=1))
+            figures.append((f"within q{levels[0]:g} and q{levels[-1]:g}", f"{float(np.mean(inside)):.2%}"))
         rows += [(figure + of, value) for figure, value in figures]
     return rows
 
 
-def refuse_to_overwrite(out: Path, **inputs: Path) -> None:
-    """Raise `InputError` if the output would replace one of the inputs."""
+def refuse_to_overwrite(out: Path, option: str = "--out", **inputs: Path) -> None:
+    """Raise `InputError` if the output of an option would replace one of the inputs."""
     for name, path in inputs.items():
         if path.exists() and out.exists() and path.samefile(out):
-            raise InputError(f"--out {out} is the {name} file itself: choose another name.")
+            raise InputError(f"{option} {out} is the {name} file itself: choose another name.")
 
 
 def _output(model: Model, x: NDArray[np.float32]) -> NDArray[np.float32]:

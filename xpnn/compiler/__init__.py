@@ -74,6 +74,13 @@ class Compiled:
             program.run, program.state = program.bind(state), state
         return program.run(*inputs)
 
+    def rest(self) -> int:
+        """Let go of the arrays of the last call; the bytes of memory still held."""
+        for program in self.programs.values():
+            if program is not None:
+                program.run, program.state = None, ()
+        return sum(memory.nbytes for memory in self._memory.values())
+
     def _find(self, state: tuple[Any, ...], inputs: tuple[Any, ...]) -> _Program | None:
         """The program for arguments of these kinds; None if there can be none."""
         key = _kinds(state), _kinds(inputs)

@@ -63,7 +63,7 @@ class LaneEmitter(OneThreadEmitter):
         shares = self.shares
         late = {id(call) for call in (*shares.rows, *shares.sums, *shares.update)}
         for call in self.plan.recording.calls:
-            if call.result in self.plan.constants or call is shares.join:
+            if call.result in self.plan.constants or call is shares.join or call in shares.last:
                 continue
             if call.kind == "number":
                 self._number(call)
@@ -79,6 +79,8 @@ class LaneEmitter(OneThreadEmitter):
                 self._run += [f"def lane_{i}_{k}():", *(f"    {line}" for line in lines or ["pass"])]
             names = ", ".join(f"lane_{i}_{k}" for k in range(self.lanes))
             self._run.append(f"{self._global(on_threads)}(({names},))")
+        for call in shares.last:
+            self._straight(call)
 
     def _cut(self, n: int, k: int) -> int:
         return n * k // self.lanes

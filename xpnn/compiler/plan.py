@@ -104,7 +104,8 @@ class Plan:
                 update = [Group(shares.update, size, LARGE_BLOCK)]
             before = [Group([call]) for call in work if call in shares.first]
             sums = [Group([call]) for call in work if call in shares.sums]
-            self.groups = [*before, *self._chained(rows), *sums, *update]
+            last = [Group([call]) for call in work if call in shares.last]
+            self.groups = [*before, *self._chained(rows), *sums, *update, *last]
         views = (call.result for call in recording.calls if call.kind == "view")
         self._viewed = {view.owner for view in views if isinstance(view, Value)}
         self.slots: dict[Value, int] = {}

@@ -26,7 +26,7 @@ class CannotShare(Exception):  # noqa: N818
 
 @dataclass
 class Shares:
-    """The phases of a recording; `first` is what comes before them, done at once for all."""
+    """The phases of a recording, and what comes `first` and `last`, done at once for all."""
 
     n: int
     of_rows: set[Value] = field(default_factory=set)
@@ -35,11 +35,12 @@ class Shares:
     sums: list[Call] = field(default_factory=list)
     join: Call | None = None
     update: list[Call] = field(default_factory=list)
+    last: list[Call] = field(default_factory=list)
 
     def order(self) -> list[Call]:
         """The calls, phase by phase."""
         joined = [] if self.join is None else [self.join]
-        return [*self.first, *self.rows, *self.sums, *joined, *self.update]
+        return [*self.first, *self.rows, *self.sums, *joined, *self.update, *self.last]
 
 
 def share(recording: Recording) -> Shares:
@@ -201,10 +202,12 @@ def _sums(call: Call, shares: Shares, across: set[Value]) -> bool:
 
 
 def _after_sums(call: Call, shares: Shares, late: set[Value]) -> None:
-    """Views and joining of the sums, and the update of each element; nothing else."""
+    """Views and joining of the sums, the update of each element, and what becomes of numbers; nothing else."""
     assert isinstance(call.result, Value)
     if call.kind == "join" and shares.join is None:
         shares.join = call
+    elif call.kind == "elementwise" and not any(each.array.ndim for each in (*call.reads, call.result)):
+        shares.last.append(call)  # J and what is added to it
     elif call.kind == "elementwise" and shares.join is not None:
         size = shares.join.result.array.shape  # type: ignore[union-attr]
         if any(each.array.shape != size or not each.aligned for each in (*call.reads, call.result)):

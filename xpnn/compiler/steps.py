@@ -55,6 +55,10 @@ class Steps:
             self._shared = None
             return self._alone(state, x, *rest)
 
+    def rest(self) -> int:
+        """Let go of the arrays of the last call; the bytes of memory still held."""
+        return self._alone.rest() + (self._shared.rest() if self._shared is not None else 0)
+
 
 class _Shared(Compiled):
     lanes = 2

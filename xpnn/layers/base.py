@@ -59,6 +59,11 @@ class Layer:
 
     least_batch: ClassVar[int] = 1
 
+    @property
+    def noisy(self) -> bool:
+        """Whether a pass of training draws random numbers, so that J is another one at each step."""
+        return False
+
     def parameter_shapes(self, input_shape: Shape) -> dict[str, Shape]:
         """Name and shape of each parameter, in the order in which they lie in the flat vector; ``{}`` for none."""
         raise NotImplementedError

@@ -41,6 +41,11 @@ class Dropout(Layer):
         if isinstance(self.rate, bool) or not isinstance(self.rate, int | float) or not 0 <= self.rate < 1:
             raise InputError(f"Dropout: rate must be a number from 0 to below 1, got {self.rate!r}.")
 
+    @property
+    def noisy(self) -> bool:
+        """If it drops anything."""
+        return self.rate > 0
+
     def parameter_shapes(self, input_shape: Shape) -> dict[str, Shape]:
         """None."""
         return {}

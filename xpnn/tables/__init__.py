@@ -5,6 +5,7 @@ numbers and names, so a model file can keep it and a later table can be treated 
 of its columns.
 """
 
+from xpnn.tables.cells import weights
 from xpnn.tables.infer import infer_task, make_schema, row_numbers
 from xpnn.tables.read import as_written, read
 from xpnn.tables.schema import TASKS, Schema, from_json, no_column, schema_of
@@ -20,4 +21,5 @@ __all__ = [
     "read",
     "row_numbers",
     "schema_of",
+    "weights",
 ]

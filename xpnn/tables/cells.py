@@ -61,6 +61,19 @@ def numbers(column: pl.Series) -> NDArray[np.float64]:
     return values
 
 
+def weights(column: pl.Series) -> Floats:
+    """The cells as weights of the rows, shape (n,): numbers ≥ 0, not all 0; others are an `InputError`."""
+    values = numbers(column)
+    negative = np.flatnonzero(values < 0)
+    if negative.size:
+        raise InputError(
+            f"column {column.name!r}, row {negative[0] + 1} holds {values[negative[0]]:g}: a weight must be >= 0."
+        )
+    if not values.any():
+        raise InputError(f"column {column.name!r} holds weights that are all 0: no row would count.")
+    return values.astype(np.float32)
+
+
 def standardised(column: pl.Series, mean: float, scale: float) -> Floats:
     """``(value - mean) / scale``, shape (n,); a cell too large for float32 is an `InputError`."""
     values = numbers(column)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.errors import InputError
+from xpnn.losses import Quantile
 from xpnn.registry import unknown
 from xpnn.tables.cells import Floats, no_nulls, quoted, separator, standardised, strings, zero_one
 
@@ -42,6 +43,8 @@ class Schema:
         How each target is standardised, for regression.
     ignored : mapping of str to str
         Columns that are not used, and why.
+    quantiles : tuple of float, optional
+        What the outputs for each target are quantiles of, as the model's loss has them.
     """
 
     numeric: Mapping[str, tuple[float, float]]
@@ -51,6 +54,7 @@ class Schema:
     classes: list[Any] | None = None
     scales: list[tuple[float, float]] | None = None
     ignored: Mapping[str, str] = field(default_factory=dict)
+    quantiles: tuple[float, ...] | None = None
 
     @property
     def as_text(self) -> list[str]:
@@ -70,7 +74,7 @@ class Schema:
 
     def to_json(self) -> dict[str, Any]:
         """Describe the schema for a model file."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "quantiles"}  # they are the loss's
 
     def features(self, table: pl.DataFrame) -> tuple[Floats, list[str]]:
         """X, (n, d), and notes about values that were not there in training.
@@ -132,13 +136,22 @@ class Schema:
         return numbers if self.task == "multiclass" else numbers[:, None].astype(np.float32)
 
     def predictions(self, output: NDArray[Any], *, probabilities: bool = False) -> pl.DataFrame:
-        """The network's output Ŷ, (n, k), as columns named like the targets, in the targets' own values."""
+        """The network's output Ŷ, (n, k), as columns named like the targets, in the targets' own values.
+
+        Of several quantiles the one nearest 1/2 has the name of the target, and each one its own besides, such as
+        ``price q0.05``.
+        """
         import polars as pl
 
         columns: dict[str, Any] = {}
         if self.task == "regression":
+            levels = self.quantiles or (0.5,)
+            q, middle = len(levels), min(range(len(levels)), key=lambda i: abs(levels[i] - 0.5))
             for j, (name, (mean, scale)) in enumerate(zip(self.targets, self.scales or [], strict=True)):
-                columns[name] = output[:, j].astype(np.float64) * scale + mean
+                values = output[:, j * q : (j + 1) * q].astype(np.float64) * scale + mean
+                columns[name] = values[:, middle]
+                ordered = np.sort(values, axis=1)  # no worse where they cross
+                columns |= {f"{name} q{level:g}": ordered[:, i] for i, level in enumerate(self.quantiles or ())}
             return pl.DataFrame(columns)
         if self.task == "multilabel":
             for j, name in enumerate(self.targets):
@@ -212,7 +225,10 @@ def schema_of(model: Model) -> Schema:
             "give Model.predict an array."
         )
     schema = from_json(described)
-    if (schema.n_features, schema.n_outputs) != (model.network.input_shape[0], model.network.shapes[-1][0]):
+    if isinstance(model.loss, Quantile):
+        schema = replace(schema, quantiles=model.loss.quantiles)
+    outputs = schema.n_outputs * len(schema.quantiles or (0.5,))
+    if (schema.n_features, outputs) != (model.network.input_shape[0], model.network.shapes[-1][0]):
         raise InputError("the model file is broken: its columns do not fit its network.")
     return schema
 

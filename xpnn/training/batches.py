@@ -1,4 +1,4 @@
-"""The data of one epoch, batch by batch, in an order that depends on the seed and the epoch alone."""
+"""The data of one epoch, batch by batch, in a given order."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from xpnn import arrays, random
+from xpnn import arrays
 from xpnn.backends import Backend
-from xpnn.typing import Array, Namespace
+from xpnn.typing import Array, HostArray, Namespace
 
 Batch = tuple[Array, Array, Array | None]
 
@@ -26,31 +26,29 @@ def batches(
     w: Array | None,
     *,
     size: int | None,
-    shuffle: bool,
-    seed: int,
-    epoch: int,
+    order: HostArray | None,
     xp: Namespace,
     views: bool = False,
     take: Take,
 ) -> Iterator[Batch]:
     """The batches ``(x, y, w)`` of one epoch: every sample once, the last batch possibly smaller.
 
-    With ``size=None`` or at least n the whole data is the one batch, in its own order. If slices are `views`, rows
-    are gathered for several batches at a time, by `take`, which may write over those that it gave before: a batch
-    then lives until the next.
+    `order` has the numbers of the rows; with None they come as they are, and so does the one batch of all samples
+    with ``size=None`` or at least n. If slices are `views`, rows are gathered for several batches at a time, by
+    `take`, which may write over those that it gave before: a batch then lives until the next.
     """
     n = X.shape[0]
     if size is None or size >= n:
         yield X, y, w
         return
-    if not shuffle:
+    if order is None:
         yield from _slices(X, y, w, size)
         return
-    order = arrays.from_host(random.data_order(n, seed, epoch), xp, device=arrays.device(X))
+    rows_in_order = arrays.from_host(order, xp, device=arrays.device(X))
     row = arrays.size(X) // n * xp.finfo(X.dtype).bits // 8
     many = max(1, _GATHERED // max(1, row * size)) * size if views else size
     for start in range(0, n, many):
-        rows = order[start : min(start + many, n)]
+        rows = rows_in_order[start : min(start + many, n)]
         part = take("X", X, rows), take("y", y, rows), None if w is None else take("w", w, rows)
         if views:
             yield from _slices(*part, size)

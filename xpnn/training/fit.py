@@ -1,34 +1,29 @@
-"""The training loop: epochs of steps, until the loss is acceptable or the epochs are over."""
+"""Training a network: what is asked for is checked, then the loop runs."""
 
 from __future__ import annotations
 
 import contextlib
-import difflib
 import math
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
-from xpnn import arrays, backends, checks, losses, optimizers, parts
+from xpnn import arrays, backends, checks, losses, optimizers, parts, penalties
 from xpnn import metrics as scoring
-from xpnn.checks import Data
-from xpnn.errors import InputError, TrainingDiverged, TrainingInterrupted
+from xpnn.errors import InputError
 from xpnn.losses import Loss
-from xpnn.metrics import Metric, output_of, prepared
+from xpnn.metrics import Metric, output_of
 from xpnn.model import Model
 from xpnn.network import Sequential, check_network
-from xpnn.optimizers import Optimizer
+from xpnn.optimizers import LBFGS, Optimizer
+from xpnn.penalties import Penalty
 from xpnn.schedules import History, Schedule
 from xpnn.training import samples
-from xpnn.training.batches import EpochLoss, Take, batches
-from xpnn.training.callbacks import Callback, EarlyStopping, Epoch
+from xpnn.training.callbacks import Callback, Function
+from xpnn.training.callbacks.base import as_callbacks
+from xpnn.training.loop import Loop
 from xpnn.training.progress import Progress
-from xpnn.training.step import State, first_state, make_step, predictor, value
-from xpnn.typing import Array, Namespace
+from xpnn.typing import Array
 
 
 def fit(
@@ -50,7 +45,10 @@ def fit(
     validation_split: float | None = None,
     metrics: Sequence[str | Metric] = (),
     labels: Sequence[Any] | None = None,
-    callbacks: Sequence[Callback] = (),
+    penalty: Penalty | Sequence[Penalty] = (),
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
+    callbacks: Sequence[Callback | Function] = (),
     progress: bool = False,
     compile: bool | None = None,
 ) -> Model:
@@ -100,8 +98,16 @@ def fit(
         ``"validation_f1"`` of the history.
     labels : sequence, optional
         The names of the classes, kept in the model: k after softmax, 2 after one sigmoid output, k after several.
-    callbacks : sequence of callable
-        Each is called after every epoch with an `Epoch`; a true answer ends the training.
+    penalty : Penalty or sequence of Penalty
+        What is added to J so that weights stay small: ``L2(0.001)``, ``[L1(1e-5), L2(1e-4)]``. It is part of the
+        ``"loss"`` of the history, not of the ``"validation_loss"``.
+    clip_norm : float, optional
+        The largest norm that the gradient may have, > 0: a longer one is shortened to it.
+    clip_value : float, optional
+        Instead of it, the largest absolute value that an element of the gradient may have, > 0.
+    callbacks : sequence of Callback or callable
+        What else is to happen: `EarlyStopping`, `HistoryFile`, …; a function is called after every epoch with the
+        `Training` as it is then, and a true answer ends it.
     progress : bool
         Whether to show a bar on a terminal, or lines elsewhere, on standard error.
     compile : bool, optional
@@ -141,8 +147,10 @@ def fit(
     loss = losses.usual(network.output_activation) if loss is None else losses.get(loss)
     optimizer = optimizers.get(optimizer)
     _check_options(epochs, batch_size, tol)
+    _check_clipping(clip_norm, clip_value)
+    penalty = penalties.several(penalty)
     labels = checks.labels(labels, network)
-    callbacks = _check_callbacks(callbacks)
+    watching = as_callbacks(callbacks)
     xp = arrays.one_place(X=X, y=y, sample_weight=sample_weight, params=params)
     with backends.of(X).on(X):
         dtype = arrays.real_dtype(X, xp)
@@ -167,172 +175,33 @@ def fit(
         else:
             params = arrays.copy(checks.parameters(params, network, xp, dtype=dtype), xp)
         parts.check_training(network, loss, params, train, xp, optimizer=optimizer, metrics=asked.values())
-        loop = _Loop(
-            network, loss, optimizer, train, check, asked, epochs, batch_size, shuffle, tol, seed, drawn, compile, xp
-        )
-        # where there are callbacks epoch by epoch: they are to find the products' threads as their program has them
-        throughout = contextlib.nullcontext() if callbacks else backends.of(X).steps()
-        with throughout, Progress() if progress else contextlib.nullcontext() as shown:
-            return loop.run(params, [*callbacks, *([shown] if shown else [])], labels)
-
-
-class _Snapshot(NamedTuple):
-    epoch: int
-    params: Array | None  # None: those drawn from the seed
-    buffers: Array | None
-
-
-@dataclass
-class _Loop:
-    network: Sequential
-    loss: Loss
-    optimizer: Optimizer
-    train: Data
-    check: Data | None
-    metrics: dict[str, Metric]
-    epochs: int
-    batch_size: int | None
-    shuffle: bool
-    tol: float | None
-    seed: int
-    drawn: bool
-    compile: bool | None
-    xp: Namespace
-
-    @property
-    def per_epoch(self) -> int:
-        n: int = self.train[0].shape[0]
-        return -(-n // min(self.batch_size or n, n))
-
-    @cached_property
-    def take(self) -> Take:
-        return backends.of(self.train[0]).gather(self.xp)
-
-    def run(self, params: Array, callbacks: Sequence[Callback], labels: Sequence[Any] | None) -> Model:
-        xp, backend = self.xp, backends.of(params)
-        history: dict[str, list[float]] = {"loss": []}
-        if self.check:
-            history |= {name: [] for name in ("validation_loss", *self.metrics)}
-        rising = frozenset(name for name, metric in self.metrics.items() if metric.larger_is_better)
-        for callback in callbacks:
-            _check_monitor(callback, history)
-        view = MappingProxyType(history)
-        _check_schedule(self.optimizer, self.epochs, self.per_epoch, history)
-        step = make_step(
-            self.network,
-            self.loss,
-            self.optimizer,
+        loop = Loop(
+            network=network,
+            loss=loss,
+            optimizer=optimizer,
+            train=train,
+            check=check,
+            metrics=asked,
+            epochs=epochs,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            tol=tol,
+            seed=seed,
+            drawn=drawn,
+            compile=compile,
             xp=xp,
-            backend=backend,
-            seed=self.seed,
-            compile=self.compile,
-            per_epoch=self.per_epoch,
-            history=view,
+            penalty=penalty,
+            clip_norm=clip_norm,
+            clip_value=clip_value,
+            callbacks=[*watching, *([Progress()] if progress else [])],
+            labels=labels,
         )
-        J = value(self.network, self.loss, backend, xp)
-        predict = predictor(self.network, backend, xp) if self.metrics else None
-        state = first_state(self.network, self.optimizer, params, xp=xp)
-        # what training has reached after the last finished epochs
-        snapshots = deque([self._snapshot(0, state)])
-
-        def model(reached: _Snapshot, stopped: str) -> Model:
-            kept = {name: values[: reached.epoch] for name, values in history.items()}
-            params = self._params(reached)
-            return Model(
-                self.network, params, self.loss, kept, labels=labels, stopped=stopped, buffers=reached.buffers
-            )
-
-        def diverged(epoch: int, what: str) -> TrainingDiverged:
-            # the last step of an epoch may be the one that blew up: the newest parameters with a finite loss are kept
-            finite = (
-                s for s in reversed(snapshots) if math.isfinite(float(J(self._params(s), s.buffers, *self.train)))
-            )
-            good = next(finite, snapshots[0])
-            rate = getattr(self.optimizer, "learning_rate", None)
-            return TrainingDiverged(
-                f"{what} in epoch {epoch}; the last good parameters, those after epoch {good.epoch}, are in this "
-                f"error's .model. Use a smaller learning rate (now {rate}) or standardise the features.",
-                model=model(good, "diverged"),
-                epoch=epoch,
-            )
-
-        stopped = "epochs"
-        try:
-            for epoch in range(1, self.epochs + 1):
-                total = EpochLoss(mean=self.loss.reduction == "mean", xp=xp, backend=backend)
-                with backend.steps():
-                    for x, y, w in self._batches(epoch):
-                        state, batch_loss = step(state, x, y, w)
-                        total.add(batch_loss, x, w)
-                mean = total.result()
-                if not math.isfinite(mean):
-                    raise diverged(epoch, f"the loss became {mean}")
-                if len(snapshots) == 2:
-                    snapshots.popleft()  # before another copy is made
-                reached = self._snapshot(epoch, step.whole(state))
-                checked = [J(self._params(reached), reached.buffers, *self.check)] if self.check else []
-                if predict is not None and self.check is not None:
-                    checked += self._scores(predict((self._params(reached), reached.buffers), self.check[0]))
-                history["loss"].append(mean)
-                scores = backend.numbers(checked, xp).tolist() if checked else []
-                for name, score in zip(list(history)[1:], scores, strict=True):
-                    history[name].append(score)
-                snapshots.append(reached)
-                told = Epoch(epoch, self.epochs, view, self._params(reached), reached.buffers, rising)
-                answers = [callback(told) for callback in callbacks]
-                if self.tol is not None and mean <= self.tol:
-                    stopped = "tol"
-                elif any(answers):
-                    stopped = "callback"
-                if stopped != "epochs":
-                    break
-            # the last step's parameters have met no loss yet: the last batch tells whether they blew up
-            params, buffers, *_ = step.whole(state)
-            if not math.isfinite(last := float(J(params, buffers, x, y, w))):
-                raise diverged(epoch, f"the loss became {last} after the last step")
-        except KeyboardInterrupt:
-            reached = snapshots[-1]
-            raise TrainingInterrupted(
-                f"interrupted; this error's .model is as of epoch {reached.epoch} of {self.epochs}.",
-                model=model(reached, "interrupted"),
-                epoch=reached.epoch,
-            ) from None
-        best = [c.best for c in callbacks if isinstance(c, EarlyStopping) and c.restore and c.best is not None]
-        if best and best[0].number < snapshots[-1].epoch:
-            return replace(model(snapshots[-1], stopped), params=best[0].params, buffers=best[0].buffers)
-        return model(snapshots[-1], stopped)
-
-    def _scores(self, prediction: Array) -> list[Array]:
-        """The metrics of a prediction for the validation data, left on the device."""
-        assert self.check is not None
-        _, y, w = self.check
-        prediction, y = prepared(prediction, y, self.network.output_activation, self.loss, xp=self.xp)
-        return [metric(prediction, y, w, xp=self.xp) for metric in self.metrics.values()]
-
-    def _snapshot(self, epoch: int, state: State) -> _Snapshot:
-        """A copy, because the next step may write over the state; after the last there is none."""
-        if epoch == self.epochs:
-            return _Snapshot(epoch, state.params, state.buffers)
-        buffers = None if state.buffers is None else arrays.copy(state.buffers, self.xp)
-        again = self.drawn and epoch == 0
-        return _Snapshot(epoch, None if again else arrays.copy(state.params, self.xp), buffers)
-
-    def _params(self, snapshot: _Snapshot) -> Array:
-        if snapshot.params is None:
-            return self.network.init(self.seed, like=self.train[0])
-        return snapshot.params
-
-    def _batches(self, epoch: int) -> Iterator[Data]:
-        return batches(
-            *self.train,
-            size=self.batch_size,
-            shuffle=self.shuffle,
-            seed=self.seed,
-            epoch=epoch,
-            xp=self.xp,
-            views=backends.of(self.train[0]).views,
-            take=self.take,
-        )
+        _check_schedule(optimizer, epochs, loop.per_epoch, loop.history)
+        if isinstance(optimizer, LBFGS):
+            _check_full_batch(network, loop.per_epoch, clip_norm is not None or clip_value is not None)
+        # where there are callbacks epoch by epoch: they are to find the products' threads as their program has them
+        with contextlib.nullcontext() if watching else backends.of(X).steps():
+            return loop.run(params)
 
 
 def _pair(validation_data: object) -> tuple[Array, Array]:
@@ -384,25 +253,23 @@ def _asked(metrics: Sequence[str | Metric], network: Sequential, loss: Loss, val
     return {f"validation_{name}": metric for name, metric in found.items()}
 
 
-def _check_monitor(callback: Callback, history: History) -> None:
-    if isinstance(callback, EarlyStopping) and callback.monitor not in history:
-        known = ["loss", "validation_loss", *(f"validation_{name}" for name in scoring.NAMES)]
-        nearest = difflib.get_close_matches(callback.monitor, known, n=1, cutoff=0.6)
-        watched = callback.monitor if callback.monitor in known else "".join(nearest)
-        guess = f" Did you mean {watched!r}?" if watched and watched != callback.monitor else ""
-        metric = watched.removeprefix("validation_")
-        also = f" and metrics=[{metric!r}]" if metric in scoring.NAMES else ""
-        raise InputError(
-            f"EarlyStopping watches {callback.monitor!r}, but this training records "
-            f"{', '.join(map(repr, history))} only.{guess} Pass validation_data or validation_split{also}, or watch "
-            "another."
-        )
+def _check_full_batch(network: Sequential, per_epoch: int, clipping: bool) -> None:
+    if per_epoch > 1:
+        raise InputError(f"LBFGS takes all samples at once, but batch_size makes {per_epoch} steps: leave it out.")
+    if clipping:
+        raise InputError("LBFGS needs gradients as they are: leave out clip_norm and clip_value.")
+    for layer in network.layers:
+        if layer.noisy:
+            raise InputError(f"LBFGS needs one loss for the same parameters, but {layer!r} draws anew: leave it out.")
 
 
-def _check_callbacks(callbacks: Sequence[Callback]) -> Sequence[Callback]:
-    if callable(callbacks) or not all(map(callable, callbacks)):
-        raise InputError(f"callbacks must be a list of callables such as [stop_early], got {callbacks!r}.")
-    return callbacks
+def _check_clipping(clip_norm: float | None, clip_value: float | None) -> None:
+    for name, number in (("clip_norm", clip_norm), ("clip_value", clip_value)):
+        right = isinstance(number, Real) and not isinstance(number, bool) and 0 < float(number) < math.inf
+        if number is not None and not right:
+            raise InputError(f"{name} must be a number > 0, got {number!r}.")
+    if clip_norm is not None and clip_value is not None:
+        raise InputError(f"clip_norm={clip_norm} and clip_value={clip_value} are both given: leave out one.")
 
 
 def _check_options(epochs: int, batch_size: int | None, tol: float | None) -> None:

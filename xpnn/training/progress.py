@@ -1,60 +1,65 @@
-"""Showing how training goes: a bar with the loss on a terminal, plain lines elsewhere."""
+"""Showing how training goes: a bar with the loss on a terminal or in a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
+import importlib.util
 import sys
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
-if TYPE_CHECKING:
-    from types import TracebackType
-
-    from xpnn.training.callbacks import Epoch
+from xpnn.training.callbacks import Callback, Training
 
 
-class Progress:
-    """A callback, and a context manager that puts the terminal in order again.
+class Progress(Callback):
+    """Shows the epochs done, the latest values of the history and the time.
 
     Parameters
     ----------
     stream : text file, optional
-        Where to write; standard error by default. On a terminal there is a bar (if ``rich`` is installed),
-        elsewhere about ten lines in all.
+        Where to write; standard error by default. On a terminal there is a bar (if ``rich`` is installed), in a
+        notebook too (if ``ipywidgets`` is as well), elsewhere about ten lines in all.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
-        self._bar: Any = _bar(self._stream) if self._stream.isatty() else None
+        self._bar: Any = None
         self._task: Any = None
 
-    def __enter__(self) -> Progress:
+    def start(self, training: Training) -> None:
+        """Show an empty bar."""
+        self._bar = _bar(self._stream)
         if self._bar is not None:
             self._bar.start()
-        return self
+            self._task = self._bar.add_task("", total=training.epochs, text="")
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def __call__(self, epoch: Epoch) -> None:
+    def epoch_end(self, training: Training) -> None:
         """Show one epoch."""
-        text = "  ".join(f"{name.removesuffix('_loss')} {values[-1]:.4g}" for name, values in epoch.history.items())
+        epoch, epochs = training.epoch, training.epochs
+        text = "  ".join(
+            f"{name.removesuffix('_loss')} {values[-1]:.4g}" for name, values in training.history.items()
+        )
         if self._bar is not None:
-            if self._task is None:
-                self._task = self._bar.add_task("", total=epoch.of, text="")
-            self._bar.update(self._task, completed=epoch.number, text=text)
-        elif epoch.number == 1 or epoch.number == epoch.of or epoch.number % max(1, epoch.of // 10) == 0:
-            print(f"epoch {epoch.number}/{epoch.of}  {text}", file=self._stream, flush=True)
+            self._bar.update(self._task, completed=epoch, text=text)
+        elif epoch == 1 or epoch == epochs or epoch % max(1, epochs // 10) == 0:
+            print(f"epoch {epoch}/{epochs}  {text}", file=self._stream, flush=True)
+
+    def end(self, training: Training) -> None:
+        """Put the terminal in order again."""
+        if self._bar is not None:
+            self._bar.refresh()  # in a notebook, stopping does not show what came last
+            self._bar.stop()
 
 
 def _bar(stream: TextIO) -> Any:
+    """A bar, where one can be shown."""
     try:
         from rich.console import Console
         from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as Bar
         from rich.table import Column
     except ImportError:
+        return None
+    notebook = Console().is_jupyter and stream is sys.stderr and importlib.util.find_spec("ipywidgets") is not None
+    if not (notebook or stream.isatty()):
         return None
 
     def whole() -> Column:
@@ -65,6 +70,6 @@ def _bar(stream: TextIO) -> Any:
         BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=4)),  # gives way first
         TextColumn("{task.fields[text]}", table_column=whole()),
         TimeElapsedColumn(),
-        console=Console(file=stream),
+        console=Console() if notebook else Console(file=stream),
         expand=True,
     )

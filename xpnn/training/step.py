@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
-from xpnn import arrays, backends, losses, parts
+from xpnn import arrays, backends, losses, parts, penalties
 from xpnn.activations import Linear
 from xpnn.backends import Backend
 from xpnn.layers import Context
+from xpnn.layout import Shape
 from xpnn.losses import Loss
 from xpnn.network import Sequential, check_network
 from xpnn.optimizers import Optimizer
+from xpnn.penalties import Penalty
 from xpnn.schedules import History, Schedule
 from xpnn.typing import Array, Namespace
 
@@ -36,7 +38,9 @@ def logits_form(network: Sequential, loss: Loss) -> tuple[Sequential, Loss]:
     return (network if isinstance(f, Linear) else network.to_logits()), fused
 
 
-def value_and_grad(network: Sequential, loss: str | Loss) -> ValueAndGrad:
+def value_and_grad(
+    network: Sequential, loss: str | Loss, *, penalty: Penalty | Sequence[Penalty] = ()
+) -> ValueAndGrad:
     """The function that gives J and its gradient by backpropagation.
 
     For the output layer m and then each layer below it:
@@ -51,6 +55,8 @@ def value_and_grad(network: Sequential, loss: str | Loss) -> ValueAndGrad:
     ----------
     network : Sequential
     loss : str or Loss
+    penalty : Penalty or sequence of Penalty
+        Terms that are part of J, such as ``L2(0.001)``.
 
     Returns
     -------
@@ -71,7 +77,8 @@ def value_and_grad(network: Sequential, loss: str | Loss) -> ValueAndGrad:
     """
     check_network(network, "value_and_grad(network, loss)")
     loss = losses.get(loss)
-    full, check = _value_gradient_buffers(network, loss), parts.once(parts.check_training, network, loss)
+    full = _value_gradient_buffers(network, loss, penalties.several(penalty))
+    check = parts.once(parts.check_training, network, loss)
 
     def f(
         params: Array, X: Array, y: Array, sample_weight: Array | None = None, *, buffers: Array | None = None
@@ -87,7 +94,9 @@ def value_and_grad(network: Sequential, loss: str | Loss) -> ValueAndGrad:
     return f
 
 
-def _value_gradient_buffers(network: Sequential, loss: Loss) -> Callable[..., tuple[Array, Array, Array | None]]:
+def _value_gradient_buffers(
+    network: Sequential, loss: Loss, penalty: tuple[Penalty, ...] = ()
+) -> Callable[..., tuple[Array, Array, Array | None]]:
     """The function ``f(params, buffers, X, y, w, ctx)`` that gives J, its gradient and the updated buffers."""
     network, loss = logits_form(network, loss)
 
@@ -101,9 +110,44 @@ def _value_gradient_buffers(network: Sequential, loss: Loss) -> Callable[..., tu
     ) -> tuple[Array, Array, Array | None]:
         prediction, caches, buffers = network.forward_pass(params, X, ctx, buffers)
         value, dy = loss.value_and_grad(prediction, y, w, xp=ctx.xp)
-        return value, network.backward_pass(params, caches, dy, ctx), buffers
+        gradient = network.backward_pass(params, caches, dy, ctx)
+        for each in penalty:
+            cost, slope = _penalty(each, network, params, xp=ctx.xp, device=arrays.device(X))
+            if each.per_sample:
+                share = 1.0 / X.shape[0] if w is None else 1.0 / ctx.xp.sum(w)
+                cost, slope = cost * share, slope * share
+            value = value + cost
+            gradient += slope
+        return value, gradient, buffers
 
     return f
+
+
+def _penalty(
+    penalty: Penalty, network: Sequential, params: Array, *, xp: Namespace, device: object
+) -> tuple[Array, Array]:
+    """What a penalty adds to J and to its gradient:  λ Σ cost(w)  and  λ cost'(w)  where it holds, else 0."""
+    cost = xp.zeros((), dtype=params.dtype, device=device)
+    for named in network.unflatten(params, xp=xp):
+        for w in named.values():
+            if penalty.holds(w.shape):
+                cost = cost + penalty.strength * penalty.value(xp.reshape(w, (-1,)), xp=xp)
+
+    def strength(shape: Shape) -> Array:
+        return xp.full(shape, penalty.strength if penalty.holds(shape) else 0.0, dtype=params.dtype, device=device)
+
+    strengths = [{name: strength(shape) for name, shape in named.items()} for named in network.parameter_shapes]
+    return cost, network.flatten(strengths, xp=xp) * penalty.derivative(params, xp=xp)
+
+
+def _clipped(g: Array, norm: float | None, most: float | None, xp: Namespace) -> Array:
+    """The gradient with each element, or its Euclidean norm, brought down to what it may be at most."""
+    if most is not None:
+        g = xp.minimum(xp.maximum(g, -most), most)
+    if norm is not None:
+        length = xp.sqrt(xp.sum(g * g))
+        g *= xp.minimum(norm / (length + 1e-6), 1.0)
+    return g
 
 
 def predictor(
@@ -177,17 +221,31 @@ class Step:
         The number of steps in an epoch.
     history : mapping of str to sequence of float
         What schedules may watch.
+    key
+        Under which to keep `update` for another training.
     """
 
     def __init__(
-        self, update: Callable[..., Any], optimizer: Optimizer, backend: Backend, per_epoch: int, history: History
+        self,
+        update: Callable[..., Any],
+        optimizer: Optimizer,
+        backend: Backend,
+        per_epoch: int,
+        history: History,
+        key: Hashable = None,
     ) -> None:
+        self._key, self._backend = key, backend
         self._update, self._constants, self._whole = update, optimizer.constants, backend.whole
         self._optimizer, self._per_epoch, self._history = optimizer, per_epoch, history
         schedule = getattr(optimizer, "learning_rate", None)
         # for so many steps the rate stays as it is; 0: for ever
         self._lasts = 0 if not isinstance(schedule, Schedule) else 1 if schedule.by_step else per_epoch
         self._rate = math.nan
+
+    @property
+    def latest_rate(self) -> float:
+        """The learning rate α of the last step; NaN for an optimizer without one."""
+        return self._rate if hasattr(self._optimizer, "learning_rate") else math.nan
 
     def rate(self, number: int) -> float:
         """The learning rate α of the step of that number, counted from 0."""
@@ -202,6 +260,13 @@ class Step:
             (params, buffers, *moments), x, y, w, self._constants(number, self.rate(number)), number
         )
         return State(vectors[0], vectors[1], vectors[2:], number + 1), loss
+
+    def rest(self) -> None:
+        """After the last step: let go of the arrays, and keep what has been compiled for another training like it."""
+        if self._key is not None and self._backend.rest(self._update):
+            _resting[self._key] = self._update
+            while len(_resting) > _MOST:
+                _resting.pop(next(iter(_resting)), None)
 
     def whole(self, state: State) -> State:
         """The state in flat vectors: between steps they may be in a form of the backend's own."""
@@ -220,6 +285,9 @@ def make_step(
     compile: bool | None = None,
     per_epoch: int = 1,
     history: History | None = None,
+    penalty: tuple[Penalty, ...] = (),
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
 ) -> Step:
     """The step of a training, for arrays of one library.
 
@@ -227,19 +295,38 @@ def make_step(
     ----------
     per_epoch, history
         As `Step` takes them.
+    penalty, clip_norm, clip_value
+        As `xpnn.fit` takes them.
     compile : bool, optional
         Whether to compile the step in the library's way, where it has one; by default as is usually faster.
     """
     work = 6 * network.n_parameters  # floating-point operations per sample
-    gradient = _gradient(network, loss, seed)
-    update = backend.step(gradient, optimizer.rule, xp, compile=compile, work=work)
-    return Step(update, optimizer, backend, per_epoch, history or {})
+    gradient = gradient_function(
+        network, loss, seed=seed, penalty=penalty, clip_norm=clip_norm, clip_value=clip_value
+    )
+    key = gradient, optimizer.rule, backend, compile
+    # taken out: another training at the same time, on another thread, compiles its own
+    update = _resting.pop(key, None) or backend.step(gradient, optimizer.rule, xp, compile=compile, work=work)
+    return Step(update, optimizer, backend, per_epoch, history or {}, key)
+
+
+_MOST = 16
+_resting: dict[Hashable, Callable[..., Any]] = {}
+"""Compiled steps that no training uses now."""
 
 
 @lru_cache(maxsize=64)  # the same function for the same description: compiled once, it is found again
-def _gradient(network: Sequential, loss: Loss, seed: int) -> Callable[..., tuple[Array, Array, Array | None]]:
+def gradient_function(
+    network: Sequential,
+    loss: Loss,
+    *,
+    seed: int = 0,
+    penalty: tuple[Penalty, ...] = (),
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
+) -> Callable[..., tuple[Array, Array, Array | None]]:
     """The function ``f(xp, params, buffers, x, y, w, number) → (loss, gradient, buffers)`` of a step."""
-    value_gradient_buffers = _value_gradient_buffers(network, loss)
+    value_gradient_buffers = _value_gradient_buffers(network, loss, penalty)
 
     def gradient(
         xp: Namespace,
@@ -251,7 +338,8 @@ def _gradient(network: Sequential, loss: Loss, seed: int) -> Callable[..., tuple
         number: int | Array,
     ) -> tuple[Array, Array, Array | None]:
         ctx = Context(xp, training=True, seed=seed, step=number)
-        return value_gradient_buffers(params, buffers, x, y, w, ctx)
+        value, g, buffers = value_gradient_buffers(params, buffers, x, y, w, ctx)
+        return value, _clipped(g, clip_norm, clip_value, xp), buffers
 
     return gradient
 
