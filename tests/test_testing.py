@@ -541,6 +541,16 @@ class LayerRandom(Scale):
 
 
 @part
+class LayerQuietlyNoisy(Scale):
+    def forward(self, params, x, ctx):
+        return super().forward(params, x * (1.0 + 0.1 * ctx.step), ctx)
+
+    def backward(self, params, cache, dy, ctx, *, input_gradient=True):
+        dx, gradients = super().backward(params, cache, dy, ctx, input_gradient=input_gradient)
+        return (dx if dx is None else dx * (1.0 + 0.1 * ctx.step)), gradients
+
+
+@part
 class LayerPromoting(Scale):
     def forward(self, params, x, ctx):
         y, cache = super().forward(params, x, ctx)
@@ -594,6 +604,7 @@ class LayerOfAList(Scale):
         (LayerWritingParameters(), "LayerWritingParameters writes into params['g'] (make a new array)"),
         (LayerRandom(), "LayerRandom gives another y when it is called again"),
         (LayerRandom(), "draw random numbers from ctx.seed, ctx.step and ctx.layer alone"),
+        (LayerQuietlyNoisy(), "LayerQuietlyNoisy gives another y at another step, but is not noisy"),
         (LayerPromoting(), "LayerPromoting.forward: y must be float32, as x is, got float64"),
         (LayerOtherwiseCompiled(), "after 5 compiled steps the parameters are others: "),
         (LayerOfAList(), "LayerOfAList.output_shape must return a tuple of int, got [5]"),

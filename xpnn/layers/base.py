@@ -47,9 +47,10 @@ class Layer:
     It must define `parameter_shapes`, `output_shape`, `init`, `forward` and `backward`, and `init_buffers` if it
     remembers something without learning it. Shapes are per sample, without n. Arrays are never kept in the layer:
     parameters come in `params`, buffers in ``ctx.buffers``, the namespace is ``ctx.xp``, and random numbers follow
-    from ``ctx.seed``, ``ctx.step`` and ``ctx.layer`` (`xpnn.random.chances`). Like an activation it uses functions of
-    the namespace and operators alone, does not look at the numbers in arrays nor write into what it is given, and
-    keeps x's dtype, library and device. `xpnn.testing.check_layer` tries all of it.
+    from ``ctx.seed``, ``ctx.step`` and ``ctx.layer`` (`xpnn.random.chances`), which `noisy` then says. Like an
+    activation it uses functions of the namespace and operators alone, does not look at the numbers in arrays nor
+    write into what it is given, and keeps x's dtype, library and device. `xpnn.testing.check_layer` tries all of
+    it.
 
     Attributes
     ----------
