@@ -102,7 +102,7 @@ def test_training_watches_the_history(lib):
             return rates[-1][1]
 
     trained(lib, Watched(1e-12, factor=0.5, patience=0, threshold=0.5), epochs=4)
-    assert rates[-4:] == [(0, 1e-12), (1, 1e-12), (2, 0.5e-12), (3, 0.25e-12)]  # once an epoch
+    assert [rate for _, rate in rates[-4:]] == [1e-12, 1e-12, 0.5e-12, 0.25e-12]  # once an epoch
     assert {step for step, _ in rates[:-4]} <= {0}  # looked at before
 
 
