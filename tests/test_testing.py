@@ -815,6 +815,15 @@ def test_the_libraries_are_those_that_can_be_used_here_or_that_are_named():
             check_activation(Snake(), libraries=[absent[0]])
 
 
+def test_the_strict_library_may_be_missing(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert STRICT not in [each.name for each in libraries()]
+    with pytest.raises(
+        BackendError, match="array_api_strict cannot be used here: not installed: pip install array-a"
+    ):
+        libraries([STRICT])
+
+
 def test_it_is_imported_by_name_alone_and_needs_no_test_library():
     program = (
         "import sys, xpnn; assert not [m for m in sys.modules if m.startswith('xpnn.testing')]; import xpnn.testing; "

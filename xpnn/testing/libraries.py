@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -105,6 +106,8 @@ def places(names: Sequence[str] | None) -> list[tuple[Library, str]]:
 
 def _there(name: str) -> tuple[Namespace, Any]:
     """The namespace and a device of a library that can be used."""
+    if name == STRICT and importlib.util.find_spec(STRICT) is None:
+        raise BackendError(f"{STRICT} cannot be used here: not installed: pip install array-api-strict.")
     if name == STRICT:  # not the device that new arrays are on unless told otherwise
         return backends.get(name).namespace(), importlib.import_module(STRICT).Device("device1")
     device = backends.usable_device(name)
