@@ -316,7 +316,8 @@ class Adam(Optimizer):
         t = step + 1
         root = math.sqrt(1.0 - self.beta_2**t)
         scaled = rate * root / (1.0 - self.beta_1**t)
-        return scaled, 1.0 - self.beta_1, 1.0 - self.beta_2, self.epsilon * root, *_decay(self)
+        constants = scaled, 1.0 - self.beta_1, 1.0 - self.beta_2, self.epsilon * root
+        return (*constants, *_decay(self)) if self.weight_decay else constants
 
 
 @_registry.register("adamw")

@@ -65,7 +65,9 @@ class Compiled:
     def __call__(self, state: tuple[Any, ...], *inputs: Any) -> Any:
         """The function of the arguments."""
         program = self._latest
-        if program is None or not program.fits(*inputs) or not (_same(state, program.state) or program.takes(state)):
+        if program is not None and program.run is not None and _same(state, program.state) and program.fits(*inputs):
+            return program.run(*inputs)
+        if program is None or not program.fits(*inputs) or not program.takes(state):
             program = self._find(state, inputs)
             if program is None or not program.takes(state):
                 return self.function(self.xp, state, *inputs)
