@@ -11,6 +11,8 @@ import pytest
 
 import xpnn
 from xpnn.training import fastest
+from xpnn.training.callbacks import HistoryFile
+from xpnn.training.progress import Progress
 
 click = pytest.importorskip("click")
 pl = pytest.importorskip("polars")
@@ -607,10 +609,17 @@ def test_the_history_is_written_for_tensorboard(run):
     (file,) = (run.folder / "events").iterdir()
     assert b"validation_loss" in file.read_bytes()
     run.model.unlink()
-    code, _, err = run.train("--tensorboard", run.folder / "two.csv")
-    assert code == 2
-    assert "TensorBoard: cannot write into" in err
-    assert not run.model.exists()
+    assert "three.csv: cannot write into" in run.refused("--quiet", "--tensorboard", run.folder / "three.csv")
+
+
+def test_the_folder_for_tensorboard_is_no_file_of_another_option(run):
+    history = run.folder / "h.csv"
+    for words, of in (
+        ([run.folder / "two.csv"], "the data file"),
+        ([run.model], "the file of --out"),
+        ([history, "--history", history], "the file of --history"),
+    ):
+        assert re.search(f"^xpnn: --tensorboard .* is {of} itself: choose", run.refused("--tensorboard", *words))
 
 
 def test_a_history_that_cannot_be_written_says_so_and_harms_no_file(run):
@@ -618,8 +627,39 @@ def test_a_history_that_cannot_be_written_says_so_and_harms_no_file(run):
     assert "--history x.txt: the file's name must end in .csv or .jsonl" in run.refused("--history", "x.txt")
     assert "cannot write --history" in run.refused("--history", run.folder / "no" / "h.csv")
     assert "two.csv is the data file itself" in run.refused("--history", run.folder / "two.csv")
-    assert "are the same file" in run.refused("--history", run.folder / "h.csv", "--out", run.folder / "h.csv")
+    both = "--history", run.folder / "h.csv", "--out", run.folder / "h.csv"
+    assert re.search("--history .*h.csv is the file of --out itself", run.refused(*both))
     assert (run.folder / "two.csv").read_bytes() == data
+
+
+def test_a_history_that_can_no_longer_be_written_costs_no_model(run, monkeypatch):
+    def full(self, training):
+        if training.epoch == 3:
+            raise OSError(28, "No space left on device")
+        return write(self, training)
+
+    write = HistoryFile.epoch_end
+    monkeypatch.setattr(HistoryFile, "epoch_end", full)
+    file = run.folder / "h.csv"
+    code, _, err = run.train("--quiet", "--history", file)
+    assert code == 2
+    assert err == (
+        f"xpnn: cannot write --history {file}: No space left on device; {run.model} holds the model as of epoch 3.\n"
+    )
+    assert len(xpnn.load(run.model).history["loss"]) == 3
+
+
+def test_a_callback_that_raises_is_not_the_devices_fault_and_before_an_epoch_saves_nothing(run, monkeypatch):
+    def raises(self, training):
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(Progress, "epoch_end", raises)
+    code, _, err = run.train("--epochs", 1)
+    assert (code, err) == (2, f"xpnn: RuntimeError: broken; {run.model} holds the model as of epoch 1.\n")
+    run.model.unlink()
+    pytest.importorskip("tensorboardX")
+    events = run.write("events", "")
+    assert run.refused("--quiet", "--tensorboard", events).startswith(f"xpnn: --tensorboard {events}: cannot write")
 
 
 # --- options from a file

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from xpnn import initializers, losses, optimizers, text
 from xpnn.cli import contradictions
 from xpnn.cli.data import OUTPUT, outputs_of
+from xpnn.cli.destinations import Record
 from xpnn.cli.options import HYPERPARAMETERS, Options, flag, named
 from xpnn.cli.schedule import learning_rate
 from xpnn.errors import InputError
@@ -228,7 +229,8 @@ def _callbacks(options: Options) -> list[Callback]:
     if options.schedule is not None or options.warmup is not None:
         callbacks.append(LearningRateLogger())  # before the files: they are to have it too
     if options.tensorboard is not None:
-        callbacks.append(TensorBoard(options.tensorboard))
+        callbacks.append(Record("--tensorboard", options.tensorboard, TensorBoard(options.tensorboard)))
     if options.history is not None:
-        callbacks.append(named(f"--history {options.history}", HistoryFile)(options.history, overwrite=True))
+        writer = named(f"--history {options.history}", HistoryFile)(options.history, overwrite=True)
+        callbacks.append(Record("--history", options.history, writer))
     return callbacks

@@ -8,11 +8,12 @@ import sys
 
 from xpnn import backends, optimizers
 from xpnn.cli.data import Data, loss_of, read, save
+from xpnn.cli.destinations import refuse_same_files
 from xpnn.cli.options import Options
 from xpnn.cli.output import discard, say
 from xpnn.cli.parts import Parts, build
 from xpnn.cli.report import outcome, plan
-from xpnn.cli.using import refuse_to_overwrite, targets
+from xpnn.cli.using import targets
 from xpnn.errors import BackendError, InputError, TrainingDiverged, TrainingInterrupted, XpnnError
 from xpnn.files import atomic, tensors
 from xpnn.model import Model
@@ -59,14 +60,16 @@ def train(options: Options) -> int:
                 if not options.quiet:
                     say(f"the loss diverged with learning rate {rate:g}; trying a tenth of it")
                 continue
-            epochs = len(stop.model.history["loss"])
-            kept = "nothing was saved"
-            if epochs:
-                _save(stop.model, used, data)
-                kept = f"{options.out} holds the last good model, that of epoch {epochs}"
+            kept = _keep(stop.model, used, data, "the last good model, that of")
             raise InputError(
                 f"the loss became NaN or infinite in epoch {stop.epoch}; {kept}. Use a smaller --learning-rate."
             ) from stop
+        except Exception as error:
+            if not isinstance(reached := getattr(error, "model", None), Model):
+                raise
+            # a callback raised: its error has the model as it was then
+            what = str(error) if isinstance(error, XpnnError) else backends.first_line(error)
+            raise XpnnError(f"{what.removesuffix('.')}; {_keep(reached, used, data, 'the model as of')}.") from error
         model = _save(model, used, data)
         if not options.quiet:
             say(outcome(model, options, callbacks))
@@ -76,12 +79,9 @@ def train(options: Options) -> int:
 
 def _check_destinations(options: Options) -> None:
     """Raise `InputError` if a file could not be written, or would replace what is read or another."""
-    refuse_to_overwrite(options.out, data=options.data)
+    refuse_same_files(options.data, out=options.out, history=options.history, tensorboard=options.tensorboard)
     tensors.check_writable(options.out)
     if options.history is not None:
-        refuse_to_overwrite(options.history, option="--history", data=options.data)
-        if options.history.resolve() == options.out.resolve():
-            raise InputError(f"--history and --out are the same file {options.out}: choose another name for one.")
         try:
             atomic.check_writable(options.history)
         except OSError as error:
@@ -153,6 +153,8 @@ def _fit(
     except XpnnError:
         raise
     except RuntimeError as error:  # what GPU libraries raise when memory runs out or a kernel fails
+        if hasattr(error, "model"):  # a callback's
+            raise
         where = f"{choice.backend} on {choice.device}"
         raise BackendError(f"{where} failed: {backends.first_line(error)}") from error
 
@@ -165,6 +167,21 @@ class _Shown(Progress):
             super().epoch_end(training)
         except BrokenPipeError:
             discard(sys.stderr)
+
+    def end(self, training: Training) -> None:
+        try:
+            super().end(training)
+        except BrokenPipeError:
+            discard(sys.stderr)
+
+
+def _keep(model: Model, options: Options, data: Data, what: str) -> str:
+    """Save what a training that failed has come to, if an epoch was finished; say what was saved."""
+    epochs = len(model.history["loss"])
+    if not epochs:
+        return "nothing was saved"
+    _save(model, options, data)
+    return f"{options.out} holds {what} epoch {epochs}"
 
 
 def _save(model: Model, options: Options, data: Data) -> Model:

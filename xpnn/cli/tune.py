@@ -6,11 +6,11 @@ import dataclasses
 import math
 import sys
 from collections.abc import Sequence
-from itertools import combinations
 from typing import Any
 
 from xpnn import activations, backends, text
 from xpnn.cli.data import OUTPUT, Data, loss_of, outputs_of, read, save
+from xpnn.cli.destinations import refuse_same_files
 from xpnn.cli.output import say
 from xpnn.cli.searching import FILES, Options
 from xpnn.cli.using import targets
@@ -46,12 +46,13 @@ def tune(options: Options) -> int:
     try:
         tuning = _search(options, loss, choice, data)
     except TuningInterrupted as stop:
+        there = options.storage is not None and options.storage.exists()
+        on = "; the same command goes on with the search" if there else ""
         if stop.tuning is None:
-            say("xpnn: interrupted before there was a model; nothing was saved", sys.stderr)
+            say(f"xpnn: interrupted before there was a model; nothing was saved{on}", sys.stderr)
             return 130
         _finish(stop.tuning, options, data, choice)
         over = text.count(len(stop.tuning.trials), "trial")
-        on = "" if options.storage is None else "; the same command goes on with the search"
         say(f"xpnn: interrupted; {options.out} holds the best model of {over}{on}", sys.stderr)
         return 130
     _finish(tuning, options, data, choice)
@@ -60,11 +61,7 @@ def tune(options: Options) -> int:
 
 def _check_destinations(options: Options) -> None:
     """Raise `InputError` if a file could not be written, or is named twice."""
-    named = [(name, path) for name in FILES if (path := getattr(options, name)) is not None]
-    for (first, one), (second, other) in combinations(named, 2):
-        if one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other)):
-            what = "the data" if first == "data" else f"--{first}"
-            raise InputError(f"--{second} {other} is the file of {what} itself: choose another name.")
+    refuse_same_files(**{name: getattr(options, name) for name in FILES})
     tensors.check_writable(options.out)
     if options.table is not None:
         try:

@@ -141,11 +141,11 @@ def score(model: Model, schema: Schema, x: NDArray[np.float32], y: NDArray[Any])
     return rows
 
 
-def refuse_to_overwrite(out: Path, option: str = "--out", **inputs: Path) -> None:
-    """Raise `InputError` if the output of an option would replace one of the inputs."""
+def refuse_to_overwrite(out: Path, **inputs: Path) -> None:
+    """Raise `InputError` if the output would replace one of the inputs."""
     for name, path in inputs.items():
         if path.exists() and out.exists() and path.samefile(out):
-            raise InputError(f"{option} {out} is the {name} file itself: choose another name.")
+            raise InputError(f"--out {out} is the {name} file itself: choose another name.")
 
 
 def _output(model: Model, x: NDArray[np.float32]) -> NDArray[np.float32]:
