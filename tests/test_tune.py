@@ -236,6 +236,27 @@ def test_a_trial_that_diverges_has_failed_and_the_others_go_on(lib):
     assert "failed: the loss became NaN or infinite in epoch 1" in str(tuning)
 
 
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_trial_that_diverges_has_failed_whatever_stops_it(epochs):
+    X, _ = data()
+    own = dataclasses.replace(DIVERGING, depth=1, width=4)
+    options = {"space": own, "trials": 6, "epochs": epochs}
+    stopping = tune(X, X[:, 0], callbacks=[xpnn.StopOnNaN()], **options)
+    assert "failed" in {t.state for t in stopping.trials}
+    assert tried(stopping) == tried(tune(X, X[:, 0], **options))
+
+
+def test_a_trial_that_ends_without_a_score_has_failed(monkeypatch):
+    def fit(network, *data, **options):
+        silent = network.layers[0].units == 8
+        return xpnn.fit(network, *data, **{**options, "callbacks": [] if silent else options["callbacks"]})
+
+    monkeypatch.setattr(search, "fit", fit)
+    tuning = tune(space=dataclasses.replace(TINY, width=[2, 8]), trials=6)
+    reasons = {(t.parameters["width"][0], t.state, t.reason) for t in tuning.trials}
+    assert reasons == {(2, "finished", ""), (8, "failed", "it ended before its first epoch was over")}
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -330,6 +351,20 @@ def test_ctrl_c_keeps_what_was_found(after, tmp_path):
         assert list(stop.value.tuning.trials) == over
         assert min(stop.value.tuning.best.history["validation_loss"]) == min(t.score for t in over)
     assert tried(tune(storage=storage)) == tried(tune())
+
+
+def test_ctrl_c_while_the_best_is_trained_again_says_that_the_storage_has_it(tmp_path):
+    def interrupt(epoch):
+        raise KeyboardInterrupt
+
+    storage = tmp_path / "search.log"
+    straight = tune(storage=storage)
+    before = storage.read_bytes()
+    with pytest.raises(xpnn.TuningInterrupted, match="best of the storage was being trained again") as stop:
+        tune(storage=storage, callbacks=[interrupt])
+    assert stop.value.tuning is None
+    assert storage.read_bytes() == before
+    assert tried(tune(storage=storage)) == tried(straight)
 
 
 @pytest.mark.parametrize(
@@ -512,6 +547,10 @@ def test_progress_is_a_line_for_each_trial_and_optuna_is_silent(capfd, caplog):
         ({"metrics": "f1"}, r"metrics must be a list .*: write \['f1'\]"),
         ({"output": "softmx"}, "unknown activation 'softmx'. Did you mean 'softmax'"),
         ({"loss": "msee"}, "unknown loss 'msee'"),
+        ({"foo": 1}, "tune: unknown keyword 'foo'. Valid: X, y, space, .*class_weight"),
+        ({"metric": ["f1"]}, "tune: unknown keyword 'metric'. Did you mean 'metrics'"),
+        ({"validation_data": data(), "validation_split": 0.3}, "validation_data and validation_split are both given"),
+        ({"callbacks": xpnn.StopOnNaN()}, "callbacks must be a list of callbacks or functions"),
         ({"validation_split": 0}, "validation_split must be a number above 0 and below 1"),
         ({"labels": ["a"]}, r"labels must be 3 names, one per class, got \['a'\]"),
         ({"X": np.zeros((0, 3)), "y": np.zeros(0)}, "y is empty"),

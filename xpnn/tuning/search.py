@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import math
 import os
 import re
@@ -23,13 +24,15 @@ from xpnn.losses import Loss
 from xpnn.metrics import Metric
 from xpnn.model import Model
 from xpnn.registry import unknown
-from xpnn.training.callbacks import Callback, EarlyStopping, Function, Training
+from xpnn.training.callbacks import Callback, EarlyStopping, Function, StopOnNaN, Training
+from xpnn.training.callbacks.base import as_callbacks
 from xpnn.training.fit import fit
 from xpnn.tuning.result import Trial, Tuning, line, ranked
 from xpnn.tuning.space import SearchSpace, network, optimizer, penalty
 from xpnn.tuning.study import Study
 from xpnn.typing import Array, HostArray
 
+_SPLIT = 0.2  # the share held out to score on, where nothing is said of it
 _NO_MEMORY = re.compile("out of memory|enough memory|allocate memory", re.IGNORECASE)  # so libraries of GPUs say it
 
 
@@ -47,7 +50,7 @@ def tune(
     patience: int | None = 10,
     prune: bool = True,
     validation_data: tuple[Array, Array] | None = None,
-    validation_split: float = 0.2,
+    validation_split: float | None = None,
     seed: int = 0,
     labels: Sequence[Any] | None = None,
     storage: str | os.PathLike[str] | None = None,
@@ -90,8 +93,9 @@ def tune(
         a fifth of the epochs, are let pass.
     validation_data : (array, array), optional
         Data like X and y to score on.
-    validation_split : float
-        Without it, the share of the samples to hold out for that: drawn by the seed, the same for every trial.
+    validation_split : float, optional
+        Instead of it, the share of the samples to hold out for that, by default 0.2: drawn by the seed, the same for
+        every trial.
     seed : int
         Decides what is tried and how it is trained.
     labels : sequence, optional
@@ -106,7 +110,8 @@ def tune(
         Whether to write a line for each trial to standard error.
     **options : as in `fit`
         Whatever else `fit` takes, such as `class_weight`, `sample_weight`, `metrics`, `penalty`, `callbacks`; except
-        what the space decides, and `params`.
+        what the space decides, and `params`. A loss that diverges has failed its trial whether or not `StopOnNaN` is
+        among the callbacks.
 
     Returns
     -------
@@ -116,7 +121,8 @@ def tune(
     Raises
     ------
     InputError
-        As `fit`; if a value is wrong, y leaves the output open, no trial finishes, or the storage is another's.
+        As `fit`; if a value is wrong, a keyword is none of `fit`'s, y leaves the output open, no trial finishes, or
+        the storage is another's.
     ArrayError
         If arrays of two libraries or devices are given.
     BackendError
@@ -146,9 +152,14 @@ def tune(
     f, k = _output(y, output, outputs, labels)
     metrics, larger = _monitored(monitor, options.get("metrics", ()))
     if validation_data is None:
-        options["validation_split"] = validation_split
-    else:
+        options["validation_split"] = _SPLIT if validation_split is None else validation_split
+    elif validation_split is None:
         options["validation_data"] = validation_data
+    else:
+        raise InputError("validation_data and validation_split are both given: leave out one.")
+    # without StopOnNaN the error of a loss that diverges comes here, to say so of the trial
+    watching = as_callbacks(options.get("callbacks", ()))
+    options["callbacks"] = [each for each in watching if not isinstance(each, StopOnNaN)]
     options |= {"loss": losses.usual(f) if loss is None else losses.get(loss), "metrics": metrics}
     options |= {"epochs": epochs, "seed": seed, "labels": labels}
     search = _Search(X, y, f, k, space, monitor, larger, epochs if patience is None else patience, prune, options)
@@ -173,7 +184,12 @@ def tune(
             if after_trial is not None:
                 after_trial(trial)
     except KeyboardInterrupt:
-        kept = "no trial had finished" if tuning is None else "what was found until then is in this error's .tuning"
+        if tuning is not None:
+            kept = "what was found until then is in this error's .tuning"
+        elif any(trial.state == "finished" for trial in study.trials):
+            kept = "the best of the storage was being trained again, and its trials are still there: the same call goes on"
+        else:
+            kept = "no trial had finished"
         raise TuningInterrupted(f"interrupted; {kept}.", tuning=tuning) from None
     if tuning is None:
         reasons = sorted({trial.reason for trial in study.trials})
@@ -229,6 +245,8 @@ class _Search:
             reason = "out of memory"
         if scores and not math.isfinite(scores[-1]):
             reason = reason or f"{self.monitor} became {scores[-1]} in epoch {len(scores)}"
+        if not scores:
+            reason = reason or "it ended before its first epoch was over"
         trial = study.tell(
             asked,
             "failed" if reason else "pruned" if pruned else "finished",
@@ -241,7 +259,7 @@ class _Search:
 
     def train(self, parameters: Mapping[str, Any], callbacks: Sequence[Function]) -> Model:
         """The model of a trial, of its best epoch."""
-        every: list[Callback | Function] = [self.early_stopping(), *callbacks, *self.options.get("callbacks", ())]
+        every: list[Callback | Function] = [self.early_stopping(), *callbacks, *self.options["callbacks"]]
         given = {**self.options, "callbacks": every, "penalty": penalty(parameters, self.options.get("penalty", ()))}
         return fit(
             network(parameters, tuple(self.X.shape[1:]), self.output, self.outputs),
@@ -352,6 +370,12 @@ _DECIDED = {
     "params": "networks of different sizes cannot start from the same: leave it out",
 }
 
+_KEYWORDS = [
+    name
+    for name in {**inspect.signature(tune).parameters, **inspect.signature(fit).parameters}
+    if name not in ("network", "options", *_DECIDED)
+]
+
 
 def _check_options(space: object, trials: int, epochs: int, options: Mapping[str, Any]) -> None:
     if not isinstance(space, SearchSpace):
@@ -362,3 +386,5 @@ def _check_options(space: object, trials: int, epochs: int, options: Mapping[str
     for name in options:
         if name in _DECIDED:
             raise InputError(f"tune takes no {name}: {_DECIDED[name]}.")
+        if name not in _KEYWORDS:
+            raise InputError(f"tune: {unknown('keyword', name, _KEYWORDS)}")
