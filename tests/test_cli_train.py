@@ -1,6 +1,7 @@
 """The options of ``xpnn train``: what each does, what contradicts itself, and options from a file."""
 
 import dataclasses
+import importlib.util
 import json
 import re
 import sys
@@ -393,6 +394,12 @@ def test_lbfgs_takes_all_rows_at_once_and_says_why_it_ended(run, fitted):
         (["--optimizer", "lbfgs", "--warmup", "2"], "--warmup 2.0: lbfgs has no learning rate"),
         (["--optimizer", "lbfgs", "--clip-norm", "1"], "lbfgs needs gradients as they are: leave out --clip-norm"),
         (["--optimizer", "lbfgs", "--dropout", "0.1"], "needs one loss for the same parameters: leave out --dropout"),
+        (
+            ["--optimizer", "lbfgs", "--normalize", "batch"],
+            "--optimizer lbfgs does not go with --normalize batch: use",
+        ),
+        (["--learning-rate", "0"], "--learning-rate must be a number > 0, got 0"),
+        (["--learning-rate", "nan", "--schedule", "cosine"], "--learning-rate must be a number > 0, got nan"),
         (["--optimizer", "lbfgs", "--memory", "0"], "--memory must be a whole number >= 1, got 0"),
         (["--optimizer", "lbfgs", "--memory", "0.5"], "Invalid value for '--memory': '0.5' is not a valid integer"),
     ],
@@ -470,6 +477,13 @@ def test_a_schedule_begins_with_each_rate_that_is_tried(run, fitted, monkeypatch
         (["--schedule", "cosine:over=3", "--warmup", "2"],
          "--schedule cosine:over=3 and --warmup 2 take 5 epochs, but --epochs gives 4: shorten them"),
         (["--warmup", "5"], "--warmup 5 takes 5 epochs, but --epochs gives 4"),
+        (["--warmup", "nan"], "--warmup must be a number > 0, got nan"),
+        (["--warmup", "inf"], "--warmup must be a number > 0, got inf"),
+        (["--schedule", "one_cycle", "--warmup", "5"],
+         "--schedule one_cycle is left 0 steps of --epochs 4 by --warmup 5: shorten the warm-up, or train for"),
+        (["--schedule", "cosine", "--warmup", "4"], "--schedule cosine is left 0 steps of --epochs 4 by --warmup 4"),
+        (["--schedule", "one_cycle", "--epochs", "1", "--batch-size", "0"],
+         "--schedule one_cycle is left 1 step of --epochs 1: train for longer"),
         (["--warmup", "0"], "Invalid value for '--warmup': 0.0 is not in the range x>0"),
         (["--schedule", "multi_step"], "--schedule multi_step takes 90 epochs, but --epochs gives 4"),
         (["--schedule", "cosine:ovr=2"], "--schedule cosine:ovr=2: unknown number 'ovr'. Did you mean 'over'"),
@@ -733,6 +747,18 @@ def test_the_command_line_takes_back_the_flags_of_a_file(run):
     assert (options["early_stopping"], options.get("nesterov")) == (False, None)
 
 
+def test_of_several_files_the_later_ones_win(run):
+    a = run.write("a.toml", "hidden = 3\n[steps]\nepochs = 2\nbatch-size = 8")
+    b = run.write("b.yaml" if importlib.util.find_spec("yaml") else "b.json", '{"epochs": 3, "hidden": 5}')
+    both = run.trained("--config", a, "--config", b, epochs=None)
+    assert len(both.history["loss"]) == 3
+    assert both.network.shapes[1] == (5,)
+    assert both.metadata["options"]["batch_size"] == 8
+    wrong = run.write("c.toml", "epoch = 3")
+    run.model.unlink()
+    assert "c.toml: there is no option 'epoch'" in run.refused("--config", wrong, "--config", a)
+
+
 def test_the_file_alone_is_enough(run):
     file = run.write(
         "r.toml",
@@ -834,6 +860,27 @@ def test_summary_shows_the_options_that_differ_from_the_defaults(run):
         "--early-stopping --backend numpy --device cpu"
     )
     assert max(len(line) for line in out.splitlines() if "--" in line) < 120
+
+
+def test_the_options_that_are_shown_give_the_same_numbers(run):
+    rate = 0.012345678901234567
+    run.trained("--learning-rate", rate, "--class-weight", "rare=1.23456789,often=2", "--momentum", 0.5)
+    shown = " ".join(run("summary", run.model)[1].split())
+    assert f"--learning-rate {rate!r} " in shown
+    assert "--class-weight rare=1.23456789,often=2 " in shown
+    assert "--momentum 0.5 " in shown
+
+
+def test_the_order_of_the_words_does_not_change_the_file(run):
+    words = ["--centered"], ["--momentum", 0.1], ["--rho", 0.8], ["--epsilon", 1e-7]
+    files = []
+    for order in (words, words[::-1]):
+        run.trained("--optimizer", "rmsprop", *(word for pair in order for word in pair))
+        files.append(run.model.read_bytes())
+    assert files[0] == files[1]
+    toml = run.write("again.toml", run("summary", run.model, "--options")[1])
+    run.trained("--config", toml)
+    assert run.model.read_bytes() == files[0]
 
 
 def test_a_run_is_repeated_from_the_options_in_its_model_file(run):

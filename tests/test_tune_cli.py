@@ -184,6 +184,22 @@ def test_ctrl_c_before_a_trial_is_over_saves_nothing(run, monkeypatch):
     assert not run.model.exists()
 
 
+def test_ctrl_c_before_the_best_is_trained_again_says_that_the_search_goes_on(run, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    words = "--quiet", "--storage", run.folder / "s.log"
+    assert run.tune(*words)[0] == 0
+    run.model.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(tune.search, "fit", interrupt)
+        code, _, err = run.tune(*words)
+    assert code == 130
+    assert err.endswith("nothing was saved; the same command goes on with the search\n")
+    assert run.tune(*words)[0] == 0
+    assert run.model.exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

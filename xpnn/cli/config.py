@@ -6,7 +6,7 @@ import difflib
 import json
 import shlex
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,24 @@ from xpnn.errors import InputError
 _FORMATS = (".toml", ".yaml", ".yml", ".json")
 
 
-def read(context: click.Context, option: click.Parameter, path: Path | None) -> None:
-    """Make what a file holds the defaults of a command: the callback of its option ``--config``.
+def read(context: click.Context, option: click.Parameter, paths: Sequence[Path]) -> None:
+    """Make what files hold, the later winning, the defaults of a command: the callback of its option ``--config``.
 
     Keys are the options' names, with dashes or underscores, alone or in tables named as the groups of the help.
 
     Raises
     ------
     InputError
-        If the file cannot be read, a key is no option, or a value is not of its kind; naming file and key.
+        If a file cannot be read, a key is no option, or a value is not of its kind; naming file and key.
     """
-    if path is None:
-        return
+    words: dict[str, Any] = {}
+    for path in paths:
+        words |= _options(context, path)
+    if words:
+        context.default_map = words
+
+
+def _options(context: click.Context, path: Path) -> dict[str, Any]:
     known = {_key(flag(param)): param for group in GROUPS.values() for param in group} | {"data": DATA}
     words: dict[str, Any] = {}
     for written, value in _flat(path, _document(path)):
@@ -46,17 +52,19 @@ def read(context: click.Context, option: click.Parameter, path: Path | None) -> 
             param.type_cast_value(context, words[str(param.name)])
         except click.BadParameter as error:
             raise InputError(f"{path}: {written}: {error.message}") from error
-    context.default_map = words
+    return words
 
 
 CONFIG = click.Option(
     ["--config"],
     type=click.Path(path_type=Path),
     metavar="FILE.toml",
+    multiple=True,
     is_eager=True,
     expose_value=False,
     callback=read,
-    help="Options by their names, alone or in tables such as [network]: TOML, YAML or JSON.",
+    help="Options by their names, alone or in tables such as [network]: TOML, YAML or JSON; of several "
+    "files the later ones win.",
 )
 
 
@@ -107,7 +115,8 @@ def _on_the_line(value: Any) -> str:
         return ",".join(f"{name}={_on_the_line(weight)}" for name, weight in value.items())
     if isinstance(value, list):
         return ",".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    short = f"{value:g}" if isinstance(value, float) else ""
+    return short if short and float(short) == value else str(value)  # whatever is shown gives the same number
 
 
 def _key(name: str) -> str:

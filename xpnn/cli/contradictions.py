@@ -69,6 +69,10 @@ def _lbfgs(options: Options, parts: Parts) -> None:
             raise InputError(f"--optimizer lbfgs needs gradients as they are: leave out {option}.")
     if any(options.dropout):
         raise InputError("--optimizer lbfgs needs one loss for the same parameters: leave out --dropout.")
+    if options.normalize == "batch":
+        raise InputError(
+            "--optimizer lbfgs does not go with --normalize batch: use --normalize layer, or another optimizer."
+        )
 
 
 def _early_stopping(options: Options) -> None:

@@ -71,7 +71,8 @@ class Options:
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Options:
         """The options from the words of the command line and the file, by their names there."""
-        own = {k: v for k, v in given.items() if k in HYPERPARAMETERS and v is not None and v is not False}
+        # in the order of the help: the model file is the same in whatever order they were given
+        own = {k: v for k in HYPERPARAMETERS if (v := given.get(k)) is not None and v is not False}
         rest = {name: value for name, value in given.items() if name not in HYPERPARAMETERS}
         return cls(**rest, hyperparameters=own)
 

@@ -202,15 +202,15 @@ def _optimizer(options: Options, rate: float | None, per_epoch: int) -> Optimize
             others = ", ".join(flag(HYPERPARAMETERS[other]) for other in has)
             raise InputError(f"{flag(HYPERPARAMETERS[name])}: {options.optimizer} has no {name}; it has: {others}.")
     replaced: Any = dataclasses.replace
+    given = {**options.hyperparameters, **({} if rate is None else {"learning_rate": rate})}
     try:
-        optimizer = replaced(optimizer, **options.hyperparameters)
+        optimizer = replaced(optimizer, **given)  # a rate that is none says so before its schedule does
     except InputError as error:
-        words = "|".join(map(re.escape, has))
-        message = re.sub(rf"\b({words})\b", lambda found: flag(HYPERPARAMETERS[found[0]]), str(error))
+        words = "|".join(map(re.escape, [*has, "learning_rate"]))
+        message = re.sub(rf"\b({words})\b", lambda found: f"--{found[0].replace('_', '-')}", str(error))
         raise InputError(message.removeprefix(f"{type(optimizer).__name__}: ")) from error
     if rate is None:
         return optimizer
-    optimizer = replaced(optimizer, learning_rate=rate)  # a rate that is none says so before its schedule does
     return replaced(optimizer, learning_rate=learning_rate(options, rate, per_epoch))
 
 

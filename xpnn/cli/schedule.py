@@ -6,11 +6,11 @@ import inspect
 import math
 from typing import Any
 
-from xpnn import schedules
+from xpnn import schedules, text
 from xpnn.cli.options import Options
 from xpnn.errors import InputError
 from xpnn.registry import unknown
-from xpnn.schedules import Schedule, Warmup
+from xpnn.schedules import OneCycle, Schedule, Warmup
 
 _LENGTHS = ("over", "first")  # of those that change at every step
 
@@ -32,6 +32,8 @@ def learning_rate(options: Options, rate: float, per_epoch: int) -> float | Sche
     """
     if options.schedule is None and options.warmup is None:
         return rate
+    if options.warmup is not None and not math.isfinite(options.warmup):
+        raise InputError(f"--warmup must be a number > 0, got {options.warmup:g}.")
     rise = max(1, round(options.warmup * per_epoch)) if options.warmup else 0
     then = rate if options.schedule is None else _schedule(options, rate, per_epoch, rise)
     whole = Warmup(then, over=rise) if rise else then
@@ -55,7 +57,13 @@ def _schedule(options: Options, rate: float, per_epoch: int, rise: int) -> Sched
     left = options.epochs * per_epoch - rise if unit == "step" else options.epochs - math.ceil(rise / per_epoch)
     for length in _LENGTHS:
         if length in known and length not in given:
-            given[length] = max(left, 1)
+            if left < (2 if cls is OneCycle else 1):
+                raise InputError(
+                    f"--schedule {options.schedule} is left {text.count(max(left, 0), unit)} of --epochs "
+                    f"{options.epochs}{f' by --warmup {options.warmup:g}' if rise else ''}: "
+                    f"{'shorten the warm-up, or ' if rise else ''}train for longer."
+                )
+            given[length] = left
         elif length in given and "unit" not in given and unit == "step" and isinstance(given[length], int | float):
             given[length] = round(given[length] * per_epoch)  # said in epochs
     try:

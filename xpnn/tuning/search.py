@@ -187,7 +187,7 @@ def tune(
         if tuning is not None:
             kept = "what was found until then is in this error's .tuning"
         elif any(trial.state == "finished" for trial in study.trials):
-            kept = "the best of the storage was being trained again, and its trials are still there: the same call goes on"
+            kept = "the best of the storage was being trained again; its trials are there still: call again"
         else:
             kept = "no trial had finished"
         raise TuningInterrupted(f"interrupted; {kept}.", tuning=tuning) from None
