@@ -747,6 +747,51 @@ def test_the_command_line_takes_back_the_flags_of_a_file(run):
     assert (options["early_stopping"], options.get("nesterov")) == (False, None)
 
 
+@pytest.mark.parametrize(
+    ("text", "words", "note"),
+    [
+        (
+            "early-stopping = true\npatience = 5\nmonitor = 'loss'",
+            ["--no-early-stopping"],
+            "--no-early-stopping takes back --monitor, --patience of the file",
+        ),
+        (
+            "momentum = 0.5\nnesterov = true\nweight-decay = 0.1",
+            ["--optimizer", "adam"],
+            "--optimizer adam takes back --momentum, --nesterov of the file",
+        ),
+        (
+            "learning-rate = 0.1\nschedule = 'cosine'\nbatch-size = 8\ndropout = 0.1",
+            ["--optimizer", "lbfgs"],
+            "--optimizer lbfgs takes back --batch-size, --learning-rate, --schedule, --dropout of the file",
+        ),
+        (
+            "label-smoothing = 0.1\nloss = 'binary_crossentropy'",
+            ["--loss", "mse"],
+            "--loss mse takes back --label-smoothing of the file",
+        ),
+    ],
+)
+def test_what_the_command_line_has_no_use_for_lapses_in_the_file(run, text, words, note):
+    file = run.write("r.toml", text)
+    code, _, err = run.train("--config", file, *words)
+    assert code == 0, err
+    assert f"note: {note}\n" in err
+    options = xpnn.load(run.model).metadata["options"]
+    for option in re.findall(r"--(\S+)", note.partition("takes back")[2].replace(",", "")):
+        assert option == "batch-size" or not options.get(option.replace("-", "_"))
+    assert options.get("weight_decay") == (0.1 if "weight-decay" in text else None)
+    assert run.train("--config", file, *words, "--quiet")[2] == ""
+
+
+def test_what_contradicts_itself_in_one_place_is_refused(run):
+    file = run.write("r.toml", "patience = 5\noptimizer = 'adam'\nmomentum = 0.5")
+    assert "--momentum: adam has no momentum" in run.refused("--config", file, "--early-stopping")
+    assert "--patience 3 is of --early-stopping" in run.refused("--no-early-stopping", "--patience", 3)
+    file = run.write("r.toml", "optimizer = 'adam'")
+    assert "--momentum: adam has no momentum" in run.refused("--config", file, "--momentum", 0.5)
+
+
 def test_of_several_files_the_later_ones_win(run):
     a = run.write("a.toml", "hidden = 3\n[steps]\nepochs = 2\nbatch-size = 8")
     b = run.write("b.yaml" if importlib.util.find_spec("yaml") else "b.json", '{"epochs": 3, "hidden": 5}')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import click
 import xpnn as library
 from xpnn import backends, optimizers, text
 from xpnn.cli import bench as benchmark
-from xpnn.cli import searching, using
+from xpnn.cli import lapsed, searching, using
 from xpnn.cli.config import CONFIG
 from xpnn.cli.grouped import Grouped
 from xpnn.cli.options import DATA, GROUPS, Options
+from xpnn.cli.output import say
 from xpnn.cli.train import train as run_training
 from xpnn.cli.tune import tune as run_search
 from xpnn.cli.types import Commas
@@ -29,13 +31,18 @@ def xpnn() -> None:
 
 
 @xpnn.command(cls=Grouped, groups=GROUPS, params=[DATA, CONFIG])
-def train(**options: Any) -> int:
+@click.pass_context
+def train(context: click.Context, /, **options: Any) -> int:
     """Train a network on a CSV, TSV or Parquet file and write it to a model file.
 
     Numeric columns are standardised and text columns one-hot encoded; the model file keeps how, so that predict
     takes the raw columns in any order. Options may stand in a file for --config; the command line wins over it.
     """
-    return run_training(Options.of(options))
+    kept, notes = lapsed.drop(context, options)
+    if not options["quiet"]:
+        for note in notes:
+            say(f"note: {note}", sys.stderr)
+    return run_training(Options.of(kept))
 
 
 @xpnn.command(cls=Grouped, groups=searching.GROUPS, params=[DATA])
