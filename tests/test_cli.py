@@ -369,9 +369,9 @@ def test_an_unknown_device_lists_those_there_are(run):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--learning-rate", "0"], "learning_rate must be a number > 0, got 0.0"),
-        (["--learning-rate", "-1"], "learning_rate must be a number > 0, got -1.0"),
-        (["--learning-rate", "nan"], "learning_rate must be a number > 0, got nan"),
+        (["--learning-rate", "0"], "--learning-rate must be a number > 0, got 0.0"),
+        (["--learning-rate", "-1"], "--learning-rate must be a number > 0, got -1.0"),
+        (["--learning-rate", "nan"], "--learning-rate must be a number > 0, got nan"),
         (["--learning-rate", "fast"], "Invalid value for '--learning-rate': 'fast'"),
         (["--activation", "rellu"], "unknown activation 'rellu'. Did you mean 'relu'. Valid: .*sigmoid"),
         (["--loss", "msee"], "unknown loss 'msee'. Did you mean 'mse'. Valid: .*binary_crossentropy"),
