@@ -663,6 +663,17 @@ def test_a_history_that_can_no_longer_be_written_costs_no_model(run, monkeypatch
     assert len(xpnn.load(run.model).history["loss"]) == 3
 
 
+def test_a_record_that_cannot_be_closed_costs_no_model(run, monkeypatch):
+    def full(self, training):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(HistoryFile, "end", full)
+    code, _, err = run.train("--quiet", "--history", run.folder / "h.csv")
+    assert code == 2
+    assert err.endswith(f"h.csv: No space left on device; {run.model} holds the model as of epoch 4.\n")
+    assert len(xpnn.load(run.model).history["loss"]) == 4
+
+
 def test_a_callback_that_raises_is_not_the_devices_fault_and_before_an_epoch_saves_nothing(run, monkeypatch):
     def raises(self, training):
         raise RuntimeError("broken")
