@@ -3,7 +3,7 @@
 import itertools
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -192,11 +192,51 @@ class Raising(Snake):
         return xp.sinus(z), z
 
 
+@part
+class CutOff(xpnn.Activation):
+    bounds = (0.0, 6.0)
+
+    def forward(self, z, *, xp):
+        return xp.minimum(xp.maximum(z, 0.0), 6.0), z
+
+    def backward(self, cache, da, *, xp):
+        return xp.where((cache > 0.0) & (cache < 6.0), da, 0.0 * da)
+
+
+@part
+class CutOffForward(CutOff):
+    def backward(self, cache, da, *, xp):
+        return xp.where(cache > 0.0, da, 0.0 * da)
+
+
+@part
+class FarOffInFloat32(Snake):
+    def backward(self, cache, da, *, xp):
+        slope = super().backward(cache, da, xp=xp)
+        return slope if cache.dtype == xp.float64 else xp.where(cache > 25.0, 0.0 * da, slope)
+
+
+@part
+class Centred(xpnn.Activation):
+    def forward(self, z, *, xp):
+        return z - xp.sum(z, axis=0) / z.shape[0], None
+
+    def backward(self, cache, da, *, xp):
+        return da - xp.sum(da, axis=0) / da.shape[0]
+
+
+def test_formulas_that_are_cut_off_are_right():
+    check_activation(CutOff())
+
+
 @pytest.mark.parametrize(
     ("activation", "message"),
     [
         (WrongSlope(), "WrongSlope.backward disagrees with central differences of forward: "),
         (WrongBelowZero(), "WrongBelowZero.backward disagrees with central differences of forward: "),
+        (CutOffForward(), "CutOffForward.backward disagrees with central differences of forward: "),
+        (FarOffInFloat32(), "FarOffInFloat32.backward gives other numbers than in float64 on NumPy"),
+        (Centred(), "Centred.forward gives a row by itself another result than among others: "),
         (WrongShapeForward(), "WrongShapeForward.forward: a must have shape (4, 3), got (4, 1)"),
         (WrongShapeBackward(), "WrongShapeBackward.backward: dz must have shape (4, 3), got (3,)"),
         (NoPair(), "NoPair.forward must return (a, cache), got ndarray of shape (4, 3)"),
@@ -342,6 +382,16 @@ class Forgetting(Snake):
         object.__setattr__(self, "frequency", self.frequency + 1.0)
 
 
+@part
+class Uncompared(Snake):
+    slope: float = field(default=1.0, compare=False)
+
+
+@part
+class UncomparedInside(Snake):
+    inner: xpnn.Activation = Uncompared()
+
+
 @pytest.mark.parametrize(
     ("thing", "message"),
     [
@@ -360,6 +410,8 @@ class Forgetting(Snake):
         (Holding(), "Holding: data holds b'1', of type bytes, which a model file cannot hold"),
         (Strict(), "Strict comes back from a model file as another: its fields do not say all of it"),
         (Unpicklable(), "Unpicklable comes back from pickle as another"),
+        (Uncompared(), "two Uncompared that differ in slope alone are equal, and a compiled step of one would be us"),
+        (UncomparedInside(), "two Uncompared that differ in slope alone are equal"),
         (Forgetting(), "two Forgetting with the same hyperparameters are not equal"),
     ],
 )
@@ -430,6 +482,33 @@ class LossOtherwiseCompiled(Charbonnier):
         return terms, gradient * (1.0 if isinstance(prediction, np.ndarray) else -1.0)
 
 
+@part
+class LossWrongFarOff(xpnn.Loss):
+    def terms(self, prediction, y, *, xp):
+        error = prediction - y
+        return xp.minimum(error * error, 100.0), 2.0 * error
+
+
+@part
+class LossOfCountsWrongFarOff(xpnn.Loss):
+    domain = targets = (0.0, np.inf)
+
+    def terms(self, prediction, y, *, xp):
+        return xp.minimum(prediction, 9.0) - y, xp.ones_like(prediction)
+
+
+@part
+class FlatFarOff(xpnn.Loss):
+    def terms(self, prediction, y, *, xp):
+        error = prediction - y
+        e = xp.exp(-0.5 * error * error)
+        return 1.0 - e, error * e
+
+
+def test_a_loss_that_is_flat_far_off_is_right():
+    check_loss(FlatFarOff())
+
+
 @pytest.mark.parametrize(
     ("loss", "message"),
     [
@@ -437,6 +516,8 @@ class LossOtherwiseCompiled(Charbonnier):
             LossWrongGradient(),
             "gradient of LossWrongGradient.value_and_grad (reduction='mean') disagrees",
         ),
+        (LossWrongFarOff(), "gradient of LossWrongFarOff.value_and_grad (reduction='mean') disagrees"),
+        (LossOfCountsWrongFarOff(), "gradient of LossOfCountsWrongFarOff.value_and_grad (reduction='mean') disag"),
         (LossWrongShape(), "LossWrongShape.terms: terms must have shape (5, 3), got (5,)"),
         (LossPromoting(), "LossPromoting.terms: the gradient must be float32, as the prediction is, got float64"),
         (LossWriting(), "LossWriting writes into the prediction (make a new array"),
@@ -570,6 +651,16 @@ class LayerOfAList(Scale):
         return list(input_shape)
 
 
+@part
+class LayerCentred(Scale):
+    def forward(self, params, x, ctx):
+        return super().forward(params, x - ctx.xp.sum(x, axis=0) / x.shape[0], ctx)
+
+    def backward(self, params, cache, dy, ctx, *, input_gradient=True):
+        dx, gradients = super().backward(params, cache, dy, ctx, input_gradient=input_gradient)
+        return (dx if dx is None else dx - ctx.xp.sum(dx, axis=0) / dx.shape[0]), gradients
+
+
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
@@ -580,6 +671,10 @@ class LayerOfAList(Scale):
         (
             LayerWrongInput(),
             "LayerWrongInput.backward: dx disagrees with central differences",
+        ),
+        (
+            LayerCentred(),
+            "LayerCentred.forward in prediction gives a row by itself another result than among others: ",
         ),
         (
             LayerMissingGradient(),
