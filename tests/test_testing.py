@@ -11,12 +11,20 @@ import pytest
 import xpnn
 import xpnn.testing
 from xpnn.errors import BackendError, InputError
-from xpnn.testing import CheckFailed, check_activation, check_layer, check_loss, check_metric, check_optimizer
+from xpnn.testing import (
+    CheckFailed,
+    check_activation,
+    check_layer,
+    check_loss,
+    check_metric,
+    check_optimizer,
+    check_penalty,
+)
 from xpnn.testing.libraries import STRICT, libraries
 
-from .cases import ACTIVATIONS, LAYERS, LOSSES, METRICS, OPTIMIZERS, targets_for
+from .cases import ACTIVATIONS, LAYERS, LOSSES, METRICS, OPTIMIZERS, PENALTIES, targets_for
 from .conftest import LIBRARIES
-from .own_parts import Charbonnier, Ones, RootMeanSquare, Scale, Signum, Snake
+from .own_parts import Charbonnier, Group, Ones, RootMeanSquare, Scale, Signum, Snake
 
 # every part of xpnn's own, on every library
 
@@ -49,7 +57,13 @@ def test_every_metric(name):
     check_metric(METRICS[name][0])
 
 
+@pytest.mark.parametrize("name", PENALTIES)
+def test_every_penalty(name):
+    check_penalty(PENALTIES[name])
+
+
 def test_parts_of_one_s_own():
+    check_penalty(Group(0.1))
     check_activation(Snake(2.0))
     check_loss(Charbonnier())
     check_layer(Scale(2.0, Ones()), (5,))
@@ -891,6 +905,107 @@ class MetricOfNothing(RootMeanSquare):
 )
 def test_what_is_wrong_with_a_metric_is_said(metric, message):
     assert message in found(check_metric, metric, libraries=NUMPY)
+
+
+counted = itertools.count(1)
+
+
+@part
+class PenaltyWrongSlope(Group):
+    def derivative(self, w, *, xp):
+        return 1.001 * super().derivative(w, xp=xp)
+
+
+@part
+class PenaltyWrongFarOff(xpnn.Penalty):
+    def value(self, w, *, xp):
+        return xp.sum(xp.minimum(xp.abs(w), 10.0))
+
+    def derivative(self, w, *, xp):
+        return xp.sign(w)
+
+
+@part
+class PenaltyOfEach(Group):
+    def value(self, w, *, xp):
+        return xp.abs(w)
+
+
+@part
+class PenaltyOfAFloat(Group):
+    def value(self, w, *, xp):
+        return float(super().value(w, xp=xp))
+
+
+@part
+class PenaltyOneSlope(Group):
+    def derivative(self, w, *, xp):
+        return xp.sum(super().derivative(w, xp=xp))
+
+
+@part
+class PenaltyPromoting(Group):
+    def derivative(self, w, *, xp):
+        return super().derivative(w, xp=xp) * np.float64(1)
+
+
+@part
+class PenaltyUndefined(Group):
+    def derivative(self, w, *, xp):
+        return w / xp.sqrt(xp.sum(w * w))
+
+
+@part
+class PenaltyWriting(Group):
+    def value(self, w, *, xp):
+        w *= 2.0
+        return super().value(w, xp=xp)
+
+
+@part
+class PenaltyRemembering(Group):
+    def value(self, w, *, xp):
+        return super().value(w, xp=xp) * float(next(counted))
+
+
+@part
+class PenaltyTwiceStrong(Group):
+    def value(self, w, *, xp):
+        return self.strength * super().value(w, xp=xp)
+
+
+@part
+class PenaltyOtherwiseCompiled(Group):
+    def derivative(self, w, *, xp):
+        return super().derivative(w, xp=xp) * (1.0 if isinstance(w, np.ndarray) else -1.0)
+
+
+@part
+class PenaltyUncompared(Group):
+    share: float = field(default=1.0, compare=False)
+
+
+@pytest.mark.parametrize(
+    ("penalty", "message"),
+    [
+        (PenaltyWrongSlope(0.1), "PenaltyWrongSlope.derivative disagrees with central differences of value: "),
+        (PenaltyWrongFarOff(0.1), "PenaltyWrongFarOff.derivative disagrees with central differences of value: "),
+        (PenaltyOfEach(0.1), "PenaltyOfEach.value must have shape (), got (12,)"),
+        (PenaltyOfAFloat(0.1), "PenaltyOfAFloat.value must be an array of numpy, (), got float"),
+        (PenaltyOneSlope(0.1), "PenaltyOneSlope.derivative must have shape (12,), got ()"),
+        (PenaltyPromoting(0.1), "PenaltyPromoting.derivative must be float32, as w is, got float64"),
+        (PenaltyUndefined(0.1), "PenaltyUndefined.derivative is infinite or NaN for weights that are all 0: [nan, "),
+        (PenaltyWriting(0.1), "PenaltyWriting.value writes into the weights (make a new array)"),
+        (PenaltyRemembering(0.1), "PenaltyRemembering.value gives another result when it is called again"),
+        (PenaltyTwiceStrong(0.1), "PenaltyTwiceStrong.value is another with another strength"),
+        (PenaltyOtherwiseCompiled(0.1), "after 5 compiled steps the parameters are others: "),
+        (PenaltyUncompared(0.1), "two PenaltyUncompared that differ in share alone are equal"),
+        (xpnn.Tanh(), "Tanh is not derived from xpnn.Penalty"),
+        (xpnn.L2, "L2 is a class, the check takes an object: write L2()"),
+    ],
+)
+def test_what_is_wrong_with_a_penalty_is_said(penalty, message):
+    assert message in found(check_penalty, penalty, libraries=NUMPY)
 
 
 # where it runs
