@@ -1,5 +1,4 @@
-"""Checks for parts of one's own: what xpnn's own tests ask of every activation, loss, layer, optimizer,
-metric and penalty.
+"""Checks for parts of one's own: what xpnn's own tests ask of every part of that kind.
 
 Each check runs a part on every array library that can be used here, in float32 and float64, and raises `CheckFailed`
 with all that is wrong, in words. It takes a second or two, and belongs into the part's own tests::
