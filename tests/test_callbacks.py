@@ -1,10 +1,12 @@
 """The protocol of callbacks, and those that come with xpnn apart from early stopping: see test_validation."""
 
 import csv
+import gc
 import importlib.util
 import json
 import math
 import struct
+import weakref
 
 import numpy as np
 import pytest
@@ -165,6 +167,134 @@ def test_the_end_is_told_whatever_ended_it(what, stopped):
     assert diary.pages[-1][-1] == stopped
 
 
+@pytest.mark.parametrize("hook", ["start", "epoch", "end"])
+def test_ctrl_c_in_any_hook_leaves_the_model(hook):
+    class Interrupted(Diary):
+        def write(self, where, now):
+            super().write(where, now)
+            if where == hook:
+                raise KeyboardInterrupt
+
+    last = Diary()
+    with pytest.raises(TrainingInterrupted) as stop:
+        fit(Interrupted(), last)
+    done = {"start": 0, "epoch": 1, "end": 2}[hook]
+    assert stop.value.epoch == done == len(stop.value.model.history["loss"])
+    if hook != "start":
+        assert last.pages[-1][0] == "end"
+
+
+def test_ctrl_c_once_more_at_the_end_loses_nothing():
+    class Twice(xpnn.Callback):
+        def epoch_end(self, training):
+            raise KeyboardInterrupt
+
+        def end(self, training):
+            raise KeyboardInterrupt
+
+    diary = Diary()
+    with pytest.raises(TrainingInterrupted) as stop:
+        fit(Twice(), diary)
+    assert stop.value.model.stopped == "interrupted"
+    assert diary.pages[-1][0] == "end"
+
+
+def test_all_are_told_of_the_end_whoever_raises():
+    diary = Diary()
+    with pytest.raises(OSError, match="no more ink") as failure:
+        fit(Diary(fail_in="end"), Diary(fail_in="end"), diary)
+    assert diary.pages[-1] == ("end", 2, 0, 6, "epochs")
+    assert failure.value.model.stopped == "epochs"
+    assert any("raised as well" in note for note in failure.value.__notes__)
+
+
+def test_what_is_shown_cannot_be_written_to(lib):
+    if lib.name in ("numpy-readonly", "strict", "jax"):
+        pytest.skip("arrays of that library cannot be written to, or not so")
+    X = lib(DATA)
+
+    def deface(training):
+        training.params[...] = 7.0
+        for change in (lambda values: values.clear(), lambda values: values.append(1.0)):
+            with pytest.raises(AttributeError):
+                change(training.history["loss"])
+
+    stop = xpnn.EarlyStopping("loss", patience=100)
+    model, plain = (xpnn.fit(xpnn.mlp([1, 1]), X, X, epochs=3, callbacks=calls) for calls in ([deface, stop], []))
+    np.testing.assert_array_equal(lib.host(model.params), lib.host(plain.params))
+    assert model.history == plain.history
+
+
+def test_the_best_epoch_does_not_keep_the_data_alive():
+    X = np.arange(8.0)[:, None]
+    alive, stop = weakref.ref(X), xpnn.EarlyStopping("loss")
+    xpnn.fit(xpnn.mlp([1, 1]), X, X, epochs=3, optimizer=xpnn.SGD(1e-3), callbacks=[stop])
+    del X
+    gc.collect()
+    assert alive() is None
+    assert stop.best.params.shape == (2,)
+
+
+class Adding(xpnn.Callback):
+    def __init__(self, adds, figures):
+        self.adds, self._figures = adds, figures
+
+    def figures(self, training):
+        return self._figures
+
+
+@pytest.mark.parametrize(
+    ("calls", "message"),
+    [
+        ([Adding("mine", {})], "Adding: adds must be a tuple of names, got 'mine'"),
+        ([Adding((3,), {})], "Adding: adds must be a tuple of names"),
+        ([Adding(("loss",), {})], "Adding adds 'loss' to the history, which has it already"),
+        ([xpnn.LearningRateLogger(), xpnn.LearningRateLogger()], "LearningRateLogger adds 'learning_rate' to the"),
+        ([Adding(("mine",), {})], r"Adding.figures must give a number for each of mine, got \{\}"),
+        ([Adding(("mine",), {"mine": "text"})], "Adding.figures must give a number"),
+        ([Adding(("mine",), 3)], "Adding.figures must give a number for each of mine, got 3"),
+    ],
+)
+def test_figures_are_numbers_under_names_of_their_own(calls, message):
+    with pytest.raises(InputError, match=message) as failure:
+        fit(*calls)
+    if "figures" in message:
+        assert len(failure.value.model.history["loss"]) == 1  # the epoch was over
+
+
+class Keras(xpnn.Callback):
+    def on_epoch_end(self, training): ...
+
+
+class Unnamed(xpnn.Callback):
+    def figures(self, training):
+        return {"z": 1.0}
+
+
+class Never(xpnn.Callback):
+    def batch_end(self, training): ...
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            Keras(),
+            "Keras has on_epoch_end, which is never called: a callback's methods are start, batch_end, epoch_end",
+        ),
+        (Unnamed(), "Unnamed has figures, but adds no names"),
+        (Never(), "Never has batch_end: say after how many batches"),
+        (
+            lambda training: training.params,
+            "a callback answers with True to end the training, or with nothing; got a",
+        ),
+    ],
+)
+def test_what_would_be_passed_over_is_said(call, message):
+    with pytest.raises(InputError, match=message):
+        fit(call)
+
+
 def test_what_a_callback_adds_is_in_the_history_and_can_be_watched():
     class Norm(xpnn.Callback):
         adds = ("norm",)
@@ -295,6 +425,14 @@ def test_the_history_is_in_the_file(ending, tmp_path):
     assert [int(row["epoch"]) for row in rows] == [1, 2, 3]
     for name in ("loss", "validation_loss"):
         assert [float(row[name]) for row in rows] == list(model.history[name])
+
+
+def test_json_has_no_nan(tmp_path):
+    pytest.importorskip("scipy")
+    path = tmp_path / "history.jsonl"
+    calls = [xpnn.LearningRateLogger(), xpnn.HistoryFile(path)]
+    xpnn.fit(xpnn.mlp([1, 1]), DATA, DATA, optimizer="lbfgs", epochs=1, callbacks=calls)
+    assert json.loads(path.read_text().splitlines()[0])["learning_rate"] is None
 
 
 def test_a_file_that_is_there_is_not_lost(tmp_path):

@@ -111,6 +111,15 @@ def test_every_parameter_of_a_public_function_is_described(thing):
     assert [n for n in names if f"{n} :" not in thing.__doc__] == []
 
 
+def test_a_method_that_is_missing_is_named():
+    class Half(xpnn.Activation):
+        def forward(self, z, *, xp):
+            return z, None
+
+    with pytest.raises(NotImplementedError, match=r"Half must define backward: help\(xpnn\.Activation\.backward\)"):
+        Half().backward(None, None, xp=None)
+
+
 def test_the_base_classes_leave_the_formulas_to_their_subclasses():
     with pytest.raises(NotImplementedError):
         xpnn.Activation().forward(None, xp=None)

@@ -98,12 +98,21 @@ def test_callbacks_validation_and_restoring_work_as_ever(rng):
     assert np.isnan(seen[0][2])
 
 
-def test_buffers_are_kept_up_to_date(rng):
+def test_running_means_do_not_go_with_it(rng):
     X, y = problem(rng)
-    network = xpnn.Sequential(xpnn.BatchNormalization(), xpnn.Dense(1), input_shape=(3,))
-    model = xpnn.fit(network, X + 5.0, y, optimizer="lbfgs", epochs=40)
-    mean = network.unflatten_buffers(model.buffers)[0]["mean"]
-    assert np.all(np.abs(mean) > 0.5)
+    network = xpnn.Sequential(xpnn.Dense(8, "tanh"), xpnn.BatchNormalization(), xpnn.Dense(1), input_shape=(3,))
+    with pytest.raises(InputError, match=r"no running mean can follow: leave out BatchNormalization\("):
+        xpnn.fit(network, X, y, optimizer="lbfgs")
+
+
+def test_a_callback_that_raises_stop_iteration_is_heard(rng):
+    X, y = problem(rng)
+
+    def give_up(training):
+        raise StopIteration("mine")
+
+    with pytest.raises(RuntimeError, match="StopIteration was raised after an iteration"):
+        xpnn.fit(NETWORK, X, y, optimizer="lbfgs", callbacks=[give_up])
 
 
 def test_a_loss_that_is_not_finite_is_said(rng):

@@ -1,5 +1,7 @@
 """What is added to J for large weights, and gradients that are cut down."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,48 @@ def test_a_penalty_per_sample_is_shared_among_them(weighted, lib, rng):
     lib.check(value, "float64")
     assert float(value) == pytest.approx(float(expected), rel=1e-12)
     np.testing.assert_allclose(lib.host(gradient), lib.host(slope), rtol=1e-12, atol=1e-15)
+
+
+def test_a_batch_without_weight_is_not_penalised(rng):
+    X, y = problem(rng)
+    w = np.ones(12)
+    w[:4] = 0.0
+    model = xpnn.fit(
+        NETWORK, X, y, batch_size=4, shuffle=False, sample_weight=w, epochs=3, penalty=xpnn.L2(0.1, per_sample=True)
+    )
+    assert np.all(np.isfinite(model.params))
+
+
+def test_strengths_may_be_numpys(lib, rng):
+    X, y = problem(rng)
+    for kind in (np.float32, np.float64, np.int64):
+        options = {"penalty": xpnn.L2(kind(1)), "clip_norm": kind(2)}
+        model = xpnn.fit(NETWORK, lib(X, "float32"), lib(y), epochs=2, **options)
+        lib.check(model.params, "float32")
+        plain = xpnn.fit(NETWORK, lib(X, "float32"), lib(y), epochs=2, penalty=xpnn.L2(1.0), clip_norm=2.0)
+        np.testing.assert_array_equal(lib.host(model.params), lib.host(plain.params))
+
+
+def test_a_penalty_of_ones_own_is_asked_array_by_array(rng):
+    @dataclass(frozen=True)
+    class Group(xpnn.Penalty):
+        def value(self, w, *, xp):
+            return xp.sqrt(xp.sum(w * w))
+
+        def derivative(self, w, *, xp):
+            return w / xp.sqrt(xp.sum(w * w))
+
+    X, y = problem(rng)
+    params, f = start(rng), xpnn.value_and_grad(NETWORK, "categorical_crossentropy", penalty=Group(0.3))
+    _, gradient = f(params, X, y)
+    for i in range(len(params)):
+        if params[i]:
+            step = np.eye(len(params))[i] * 1e-6
+            assert gradient[i] == pytest.approx(
+                (f(params + step, X, y)[0] - f(params - step, X, y)[0]) / 2e-6, abs=1e-7
+            )
+    params[12:20] = 0.0  # biases, where the derivative of this is 0 / 0: they are not penalised
+    assert np.all(np.isfinite(f(params, X, y)[1]))
 
 
 def test_several_penalties_add_up(rng):

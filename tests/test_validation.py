@@ -1,5 +1,7 @@
 """Validation while training: data held out, metrics, early stopping; classes weighted."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -130,6 +132,8 @@ def test_the_best_comes_back_too_if_the_epochs_run_out(rng):
         ("loss", set(), [3, 2.5, 2.6, 2.7, 2.6], 0.5, 4),  # 2.5 is not better by more than 0.5
         ("accuracy", {"accuracy"}, [0.1, 0.5, 0.4, 0.3, 0.2], 0.0, 5),
         ("accuracy", {"accuracy"}, [0.1, 0.2, 0.3, 0.4], 0.0, None),
+        ("loss", set(), [math.nan, math.nan, 3, 2, 1, 1, 1, 1], 0.0, 8),  # a number is better than none
+        ("accuracy", {"accuracy"}, [math.nan, 0.1, 0.5, math.nan, 0.4, 0.3], 0.0, 6),
     ],
 )
 def test_early_stopping_by_hand(monitor, rising, values, change, stops_after):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, ClassVar, cast
 
-from xpnn.errors import InputError
+from xpnn.errors import InputError, missing
 from xpnn.registry import Registry, unknown
 from xpnn.typing import Array, Namespace
 
@@ -43,11 +43,11 @@ class Activation:
 
     def forward(self, z: Array, *, xp: Namespace) -> tuple[Array, Any]:
         """``(a, cache)`` from z, (n, l): a is (n, l) too, the cache whatever `backward` needs, a itself perhaps."""
-        raise NotImplementedError
+        raise missing(self, "forward")
 
     def backward(self, cache: Any, da: Array, *, xp: Namespace) -> Array:
         """``dz = da ⊗ ∂a/∂z``, (n, l), from what forward kept and the gradient da at the output, (n, l)."""
-        raise NotImplementedError
+        raise missing(self, "backward")
 
 
 _registry = Registry("activation", Activation)

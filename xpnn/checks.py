@@ -96,6 +96,11 @@ def targets(y: Array, loss: Loss, n: int, k: int, xp: Namespace, *, dtype: Any, 
     numbers = tuple(y.shape) == (n,) and xp.isdtype(y.dtype, "integral")
     if categorical and numbers:
         y = xp.astype(y, arrays.default_integer(xp))  # unsigned ones cannot be compared on torch
+        if k == 1:
+            raise InputError(
+                f"{type(loss).__name__} needs an output for each class, and the network has 1: give it one per class "
+                "with output='softmax', or use binary cross-entropy on one sigmoid output."
+            )
         _within(y, 0, k - 1, f"the network has {k} outputs: number the classes from 0 to {k - 1}", name, xp)
         return y
     if tuple(y.shape) == (n,) and t == 1:

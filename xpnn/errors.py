@@ -29,6 +29,15 @@ class ModelFileError(XpnnError, ValueError):
     """A model file that is missing, broken, foreign, or cannot be written."""
 
 
+def missing(part: object, method: str) -> NotImplementedError:
+    """What a base class raises in the place of a method that its subclass must define."""
+    cls = type(part)
+    kind = next((each.__name__ for each in cls.__mro__[1:] if each.__module__.startswith("xpnn")), cls.__name__)
+    return NotImplementedError(
+        f"{cls.__name__} must define {method}: help(xpnn.{kind}.{method}) says what it takes and gives."
+    )
+
+
 class TrainingDiverged(XpnnError, ArithmeticError):  # noqa: N818  (what happened, not what kind of class it is)
     """The loss became NaN or infinite.
 

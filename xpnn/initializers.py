@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xpnn.errors import InputError
+from xpnn.errors import InputError, missing
 from xpnn.registry import Registry
 from xpnn.typing import HostArray
 
@@ -18,7 +18,7 @@ class Initializer:
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> HostArray:
         """Draw a NumPy array of the given shape from `rng` alone; for weights the shape is (n_in, n_out)."""
-        raise NotImplementedError
+        raise missing(self, "sample")
 
 
 def draw(initializer: Initializer, shape: tuple[int, ...], rng: np.random.Generator) -> HostArray:

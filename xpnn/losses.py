@@ -22,7 +22,7 @@ from typing import ClassVar, cast
 
 from xpnn import arrays
 from xpnn.activations import Activation, Linear, Sigmoid, Softmax
-from xpnn.errors import InputError
+from xpnn.errors import InputError, missing
 from xpnn.registry import Registry, unknown
 from xpnn.typing import Array, Namespace
 
@@ -80,7 +80,7 @@ class Loss:
             The mean divides by their number.
         gradient : array, shape (n, k)
         """
-        raise NotImplementedError
+        raise missing(self, "terms")
 
     def columns(self, outputs: int) -> int:
         """How many columns Y has for so many of Ŷ: as many."""

@@ -227,8 +227,10 @@ class Sequential:
 
     @property
     def name(self) -> str:
-        """The numbers of nodes, input first: ``2-3-4-1``."""
-        return "-".join(str(math.prod(shape)) for shape in self.shapes)
+        """The numbers of nodes, input first: ``2-3-4-1``; layers that leave them as they are do not count."""
+        widths = [math.prod(shape) for shape in self.shapes]
+        kept = [hasattr(layer, "activation") or widths[i] != widths[i + 1] for i, layer in enumerate(self.layers)]
+        return "-".join(map(str, [widths[0], *(width for width, keep in zip(widths[1:], kept, strict=True) if keep)]))
 
     @property
     def output_activation(self) -> Activation:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from numbers import Integral, Real
 
-from xpnn.errors import InputError
+from xpnn.errors import InputError, missing
 from xpnn.registry import Registry
 from xpnn.schedules import History, Schedule
 from xpnn.typing import Array, Namespace
@@ -173,21 +173,21 @@ class Optimizer:
         ``+=`` and its like, and returns what these give: where arrays cannot be written to, they are new ones. So no
         sums, norms, indices or assignments to slices.
         """
-        raise NotImplementedError
+        raise missing(self, "rule")
 
     def init(self, params: Array, *, xp: Namespace) -> tuple[Array, ...]:
         """The moments before the first step: a tuple of flat vectors of shape (P,), ``()`` for none.
 
         New ones, such as ``xp.zeros_like(params)``, of the dtype, library and device of `params`.
         """
-        raise NotImplementedError
+        raise missing(self, "init")
 
     def constants(self, step: int, rate: float) -> tuple[float, ...]:
         """The numbers that the rule takes at this step, counted from 0, with the learning rate α of this step.
 
         As many at every step, and Python floats: NumPy's would make float64 of float32 parameters.
         """
-        raise NotImplementedError
+        raise missing(self, "constants")
 
     def rate(self, step: int, per_epoch: int = 1, history: History | None = None) -> float:
         """α at this step: see `Schedule.rate`."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
 
-from xpnn.errors import InputError
+from xpnn.errors import InputError, missing
 from xpnn.registry import Registry
 from xpnn.typing import Array, Namespace
 
@@ -45,6 +45,7 @@ class Penalty:
         strength = self.strength
         if isinstance(strength, bool) or not isinstance(strength, Real) or not 0 < float(strength) < math.inf:
             raise InputError(f"{type(self).__name__}: strength must be a number > 0, got {strength!r}.")
+        object.__setattr__(self, "strength", float(strength))  # NumPy's numbers would decide on dtypes
 
     def holds(self, shape: tuple[int, ...]) -> bool:
         """Whether parameters of that shape are penalised."""
@@ -52,11 +53,11 @@ class Penalty:
 
     def value(self, w: Array, *, xp: Namespace) -> Array:
         """What weights w, (m,), cost together when λ = 1, as an array of shape ()."""
-        raise NotImplementedError
+        raise missing(self, "value")
 
     def derivative(self, w: Array, *, xp: Namespace) -> Array:
-        """The derivative of that with respect to each weight."""
-        raise NotImplementedError
+        """The derivative of that with respect to each weight, (m,)."""
+        raise missing(self, "derivative")
 
 
 _registry = Registry("penalty", Penalty)

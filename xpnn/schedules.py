@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 
-from xpnn.errors import InputError
+from xpnn.errors import InputError, missing
 from xpnn.registry import Registry
 
 History = Mapping[str, Sequence[float]]
@@ -48,7 +48,7 @@ class Schedule:
 
     def at(self, t: int) -> float:
         """α after t steps or epochs, a Python float."""
-        raise NotImplementedError
+        raise missing(self, "at")
 
     @property
     def length(self) -> int:

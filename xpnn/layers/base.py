@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from xpnn.errors import missing
 from xpnn.layout import Named, Shape
 from xpnn.registry import Registry
 from xpnn.typing import Array, HostArray, HostGenerator, Namespace
@@ -67,18 +68,18 @@ class Layer:
 
     def parameter_shapes(self, input_shape: Shape) -> dict[str, Shape]:
         """Name and shape of each parameter, in the order in which they lie in the flat vector; ``{}`` for none."""
-        raise NotImplementedError
+        raise missing(self, "parameter_shapes")
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """The shape of one sample of the output."""
-        raise NotImplementedError
+        raise missing(self, "output_shape")
 
     def init(self, input_shape: Shape, rng: HostGenerator) -> dict[str, HostArray]:
         """Initial parameters: NumPy arrays of float64 with the names, order and shapes of `parameter_shapes`.
 
         Drawn from `rng` alone, so that the seed decides them.
         """
-        raise NotImplementedError
+        raise missing(self, "init")
 
     def init_buffers(self, input_shape: Shape) -> dict[str, HostArray]:
         """The first values of what a layer remembers without learning it, on the host; usually nothing."""
@@ -101,7 +102,7 @@ class Layer:
         cache
             Anything.
         """
-        raise NotImplementedError
+        raise missing(self, "forward")
 
     def backward(
         self, params: Parameters, cache: Any, dy: Array, ctx: Context, *, input_gradient: bool = True
@@ -126,7 +127,7 @@ class Layer:
         gradients : dict of arrays
             ∂J/∂ each parameter, by the names and of the shapes of `parameter_shapes`.
         """
-        raise NotImplementedError
+        raise missing(self, "backward")
 
 
 registry = Registry("layer", Layer)

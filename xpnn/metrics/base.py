@@ -9,7 +9,7 @@ from typing import ClassVar, cast
 
 from xpnn import arrays
 from xpnn.activations import Activation, Sigmoid, Softmax
-from xpnn.errors import InputError
+from xpnn.errors import InputError, missing
 from xpnn.losses import Hinge, Loss, one_hot
 from xpnn.registry import Registry
 from xpnn.typing import Array, Namespace
@@ -47,7 +47,7 @@ class Metric:
         w : array, shape (n,)
             Weights ≥ 0 in Ŷ's dtype; all 1 if none are given.
         """
-        raise NotImplementedError
+        raise missing(self, "value")
 
     def __call__(
         self, prediction: Array, y: Array, sample_weight: Array | None = None, *, xp: Namespace | None = None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from numbers import Integral
 
 from xpnn import arrays
-from xpnn.errors import InputError
+from xpnn.errors import InputError, missing
 from xpnn.losses import one_hot
 from xpnn.metrics.base import CLASSES, Metric, mean, ratio, register
 from xpnn.registry import unknown
@@ -85,7 +85,7 @@ class Averaged(Metric):
 
     def score(self, hits: Array, predicted: Array, true: Array, *, xp: Namespace) -> Array:
         """The score of each class from its TP, predicted and true."""
-        raise NotImplementedError
+        raise missing(self, "score")
 
     def value(self, prediction: Array, y: Array, w: Array, *, xp: Namespace) -> Array:
         """The average of the scores."""

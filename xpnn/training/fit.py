@@ -148,6 +148,7 @@ def fit(
     optimizer = optimizers.get(optimizer)
     _check_options(epochs, batch_size, tol)
     _check_clipping(clip_norm, clip_value)
+    clip_norm, clip_value = (None if each is None else float(each) for each in (clip_norm, clip_value))
     penalty = penalties.several(penalty)
     labels = checks.labels(labels, network)
     watching = as_callbacks(callbacks)
@@ -260,7 +261,12 @@ def _check_full_batch(network: Sequential, per_epoch: int, clipping: bool) -> No
         raise InputError(f"LBFGS takes all samples at once, but batch_size makes {per_epoch} steps: leave it out.")
     if clipping:
         raise InputError("LBFGS needs gradients as they are: leave out clip_norm and clip_value.")
-    for layer in network.layers:
+    for layer, buffers in zip(network.layers, network.buffer_shapes, strict=True):
+        if buffers:
+            raise InputError(
+                f"LBFGS tries parameters far apart, which no running mean can follow: leave out {layer!r}, or "
+                "use another optimizer."
+            )
         if layer.noisy:
             raise InputError(f"LBFGS needs one loss for the same parameters, but {layer!r} draws anew: leave it out.")
 

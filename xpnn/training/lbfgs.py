@@ -18,7 +18,7 @@ from xpnn.penalties import Penalty
 from xpnn.training.step import State, gradient_function
 from xpnn.typing import Array, Namespace
 
-Evaluation = Callable[[Array, "Array | None"], tuple[Array, Array, "Array | None"]]
+Evaluation = Callable[[Array], tuple[Array, Array]]
 
 
 def value_and_grad(
@@ -29,19 +29,18 @@ def value_and_grad(
     backend: Backend,
     xp: Namespace,
     compile: bool | None = None,
-) -> Callable[..., tuple[Array, Array, Array | None]]:
-    """The function ``f(X, y, w, params, buffers) → (J, gradient, buffers)``, as the library runs it best."""
+) -> Callable[..., tuple[Array, Array]]:
+    """The function ``f(X, y, w, params) → (J, gradient)``, as the library runs it best."""
     gradient = gradient_function(network, loss, penalty=penalty)
 
-    def evaluate(
-        xp: Namespace, vectors: tuple[Array, Array | None], X: Array, y: Array, w: Array | None
-    ) -> tuple[Array, Array, Array | None]:
-        return gradient(xp, *vectors, X, y, w, 0)
+    def evaluate(xp: Namespace, vectors: tuple[Array], X: Array, y: Array, w: Array | None) -> tuple[Array, Array]:
+        value, slope, _ = gradient(xp, *vectors, None, X, y, w, 0)
+        return value, slope
 
     function: Callable[..., Any] = partial(evaluate, xp)
     if compile is not False:
         function = backend.compile(evaluate, xp, asked=compile is True)
-    return lambda X, y, w, params, buffers: function((params, buffers), X, y, w)
+    return lambda X, y, w, params: function((params,), X, y, w)
 
 
 def minimise(
@@ -58,7 +57,7 @@ def minimise(
     Parameters
     ----------
     evaluate : callable
-        ``evaluate(params, buffers) → (J, gradient, buffers)``; may write over what it is given.
+        ``evaluate(params) → (J, gradient)``; may write over what it is given.
     state : State
         Where to start.
     optimizer : LBFGS
@@ -76,22 +75,24 @@ def minimise(
         from scipy.optimize import minimize
     except ImportError as error:
         raise BackendError("L-BFGS needs SciPy: pip install 'xpnn[scipy]'.") from error
-    buffers, number = state.buffers, 0
+    number = 0
 
     def there(vector: Any) -> Array:
         return arrays.from_host(vector, xp, dtype=state.params.dtype, device=arrays.device(state.params))
 
     def function(vector: Any) -> tuple[float, Any]:
-        nonlocal buffers
-        given = None if buffers is None else arrays.copy(buffers, xp)
-        value, gradient, buffers = evaluate(there(vector), given)
+        value, gradient = evaluate(there(vector))
         return float(value), backend.to_host(gradient).astype(np.float64)
 
     def callback(intermediate_result: Any) -> None:
         nonlocal number
         number += 1
-        reached = State(there(intermediate_result.x), buffers, (), number)
-        if after(number, float(intermediate_result.fun), reached):
+        reached = State(there(intermediate_result.x), None, (), number)
+        try:
+            stop = after(number, float(intermediate_result.fun), reached)
+        except StopIteration as error:  # which SciPy would take for an answer
+            raise RuntimeError("StopIteration was raised after an iteration of L-BFGS") from error
+        if stop:
             raise StopIteration
 
     start = backend.to_host(state.params).astype(np.float64)
@@ -110,7 +111,7 @@ def minimise(
         },
     )
     if not number:  # there was nothing to do
-        after(1, float(result.fun), State(state.params, buffers, (), 1))
+        after(1, float(result.fun), State(state.params, None, (), 1))
     if result.status == 1:
         return "epochs" if number >= iterations else "evaluations"
     return "converged" if result.success else "stalled"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +23,8 @@ from xpnn.penalties import Penalty
 from xpnn.training import lbfgs
 from xpnn.training.batches import EpochLoss, Take, batches
 from xpnn.training.callbacks import Callback, StopOnNaN, Training
-from xpnn.training.callbacks.base import name_of
+from xpnn.training.callbacks.audience import Audience, give_model
+from xpnn.training.callbacks.base import Figures
 from xpnn.training.step import State, Step, first_state, make_step, predictor, value
 from xpnn.typing import Array, HostArray, Namespace
 
@@ -35,6 +35,11 @@ class _Reached(NamedTuple):
     epoch: int
     params: Array | None  # None: those drawn from the seed
     buffers: Array | None
+
+
+def _copied(start: Callable[[], Array], xp: Namespace, reached: _Reached) -> tuple[Array, Array | None]:
+    params = start() if reached.params is None else arrays.copy(reached.params, xp)
+    return params, None if reached.buffers is None else arrays.copy(reached.buffers, xp)
 
 
 @dataclass
@@ -76,9 +81,9 @@ class Loop:
     state: State = field(init=False)
 
     def __post_init__(self) -> None:
-        checked = ["validation_loss", *self.metrics] if self.check else []
-        added = [name for callback in self.callbacks for name in callback.adds]
-        self.history = {name: [] for name in ("loss", *checked, *added)}
+        names = ["loss", *(["validation_loss", *self.metrics] if self.check else [])]
+        self._audience = Audience(self.callbacks)
+        self.history = {name: [] for name in (*names, *self._audience.adds(names))}
         # of the last two epochs: the newest may turn out to have blown up
         self._reached: deque[_Reached] = deque(maxlen=2)
         self._rate = math.nan
@@ -93,7 +98,11 @@ class Loop:
     @cached_property
     def view(self) -> Mapping[str, Sequence[float]]:
         """The history, to be looked at."""
-        return MappingProxyType(self.history)
+        return MappingProxyType({name: Figures(values) for name, values in self.history.items()})
+
+    @cached_property
+    def _rising(self) -> frozenset[str]:
+        return frozenset(name for name, metric in self.metrics.items() if metric.larger_is_better)
 
     @cached_property
     def backend(self) -> Backend:
@@ -108,45 +117,44 @@ class Loop:
         TrainingDiverged, TrainingInterrupted
             As `xpnn.fit`.
         """
-        started: list[Callback] = []
+        self.state = self.first(params)
+        self._reached.append(self._keep(0, self.state))
         try:
-            model = self._run(params, started)
+            model = self._trained()
         except BaseException as error:
             how = {TrainingDiverged: "diverged", TrainingInterrupted: "interrupted"}.get(type(error), "error")
-            for callback in started:
-                try:
-                    callback.end(self._moment(stopped=how))
-                except Exception as another:  # the first error is the one to be raised
-                    error.add_note(f"{name_of(callback)}.end raised as well: {another!r}")
+            self._audience.end(self._moment(stopped=how), error)
             raise
-        for callback in started:
-            self._tell(callback.end, self._moment(stopped=model.stopped), model)
+        try:
+            self._audience.end(self._moment(stopped=model.stopped))
+        except KeyboardInterrupt:
+            raise self._interrupted(model) from None
+        except Exception as error:
+            give_model(error, model)
+            raise
         return model
 
-    def _run(self, params: Array, started: list[Callback]) -> Model:
-        state = self.state = self.first(params)
-        self._reached.append(self._keep(0, state))
-        train = partial(self._minimise, state) if isinstance(self.optimizer, LBFGS) else self._descend(state)
-        for callback in self.callbacks:
-            started.append(callback)
-            callback.start(self._moment())
+    def _trained(self) -> Model:
         try:
+            train = self._minimise if isinstance(self.optimizer, LBFGS) else self._descend()
+            self._audience.start(self._moment())
             return self._result(train())
         except TrainingDiverged as error:
             if any(isinstance(callback, StopOnNaN) for callback in self.callbacks):
                 return error.model
             raise
         except KeyboardInterrupt:
-            reached = self._reached[-1]
-            raise TrainingInterrupted(
-                f"interrupted; this error's .model is as of epoch {reached.epoch} of {self.epochs}.",
-                model=self._model(reached, "interrupted"),
-                epoch=reached.epoch,
-            ) from None
+            raise self._interrupted(self._model(self._reached[-1], "interrupted")) from None
+
+    def _interrupted(self, model: Model) -> TrainingInterrupted:
+        epoch = self._reached[-1].epoch
+        return TrainingInterrupted(
+            f"interrupted; this error's .model is as of epoch {epoch} of {self.epochs}.", model=model, epoch=epoch
+        )
 
     # ways to train
 
-    def _descend(self, state: State) -> Callable[[], str]:
+    def _descend(self) -> Callable[[], str]:
         """Epochs of steps of the optimizer's rule; what it gives trains, and says why it stopped."""
         step = make_step(
             self.network,
@@ -164,16 +172,16 @@ class Loop:
         )
         step.rate(0)
         self._rate = step.latest_rate
-        return partial(self._steps_of, step, state)
+        return partial(self._steps_of, step)
 
-    def _steps_of(self, step: Step, state: State) -> str:
+    def _steps_of(self, step: Step) -> str:
         try:
-            return self._take_steps(step, state)
+            return self._take_steps(step, self.state)
         finally:
             step.rest()
 
     def _take_steps(self, step: Step, state: State) -> str:
-        stopped, watching = "", [callback for callback in self.callbacks if callback.every]
+        stopped, watching = "", any(callback.every for callback in self.callbacks)
         for epoch in range(1, self.epochs + 1):
             total = self.epoch_loss()
             done = state.step
@@ -181,7 +189,7 @@ class Loop:
                 for x, y, w in self._batches(epoch):
                     state, batch_loss = step(state, x, y, w)
                     total.add(batch_loss, x, w)
-                    if watching and self._batch_over(watching, epoch, state.step - done, step, state, batch_loss):
+                    if watching and self._batch_over(epoch, state.step - done, step, state, batch_loss):
                         stopped = "callback"
                         break
             self._rate, self._steps = step.latest_rate, state.step
@@ -195,7 +203,7 @@ class Loop:
             raise self._diverged(epoch, f"the loss became {last} after the last step")
         return stopped or "epochs"
 
-    def _minimise(self, state: State) -> str:
+    def _minimise(self) -> str:
         """Iterations of L-BFGS, each of which counts as an epoch."""
         assert isinstance(self.optimizer, LBFGS)
         stopped = ""
@@ -210,34 +218,24 @@ class Loop:
             self.network, self.loss, penalty=self.penalty, backend=self.backend, xp=self.xp, compile=self.compile
         )
         why = lbfgs.minimise(
-            partial(evaluate, *self.train), state, self.optimizer, self.epochs, iteration, self.backend, self.xp
+            partial(evaluate, *self.train), self.state, self.optimizer, self.epochs, iteration, self.backend, self.xp
         )
         return stopped or why
 
     # between steps
 
-    def _batch_over(
-        self, watching: list[Callback], epoch: int, batch: int, step: Step, state: State, loss: Array
-    ) -> bool:
+    def _batch_over(self, epoch: int, batch: int, step: Step, state: State, loss: Array) -> bool:
         """Tell those who want to know; whether one of them asks for a stop."""
-        due = [callback for callback in watching if batch % callback.every == 0]
-        if not due:
-            return False
         self._rate, self._steps = step.latest_rate, state.step
 
         def now() -> tuple[Array, Array | None]:
             whole = step.whole(state)
-            buffers = None if whole.buffers is None else arrays.copy(whole.buffers, self.xp)
-            return arrays.copy(whole.params, self.xp), buffers
-
-        told = self._moment(epoch, batch, loss=loss, state=now)
+            return self._copies(_Reached(0, whole.params, whole.buffers))
 
         def model() -> Model:
-            params, buffers = now()
-            return self._model(_Reached(self._reached[-1].epoch, params, buffers), "error")
+            return self._model(_Reached(self._reached[-1].epoch, *now()), "error")
 
-        answers = [self._tell(callback.batch_end, told, model) for callback in due]
-        return any(answers)
+        return self._audience.batch_end(self._moment(epoch, batch, loss=loss, state=now), model)
 
     def _epoch_over(self, epoch: int, loss: float, state: State) -> str:
         """Validate, write the history, tell the callbacks; why to stop, or ``""``."""
@@ -251,31 +249,17 @@ class Loop:
         for name, score in scores.items():
             self.history[name].append(score)
         self._reached.append(reached)
-        told = self._moment(epoch, self.per_epoch, loss=loss, state=lambda: (self._params(reached), reached.buffers))
-        for callback in self.callbacks:
-            if callback.adds:
-                figures = self._tell(callback.figures, told)
-                for name in callback.adds:
-                    self.history[name].append(float(figures[name]))
-        answers = [self._tell(callback.epoch_end, told) for callback in self.callbacks]
+        told = self._moment(epoch, self.per_epoch, loss=loss)
+
+        def model() -> Model:
+            return self._model(reached, "error")
+
+        for name, figure in self._audience.figures(told, model).items():
+            self.history[name].append(figure)
+        wanted = self._audience.epoch_end(told, model)
         if self.tol is not None and loss <= self.tol:
             return "tol"
-        return "callback" if any(answers) else ""
-
-    def _tell(
-        self, hook: Callable[[Training], Any], told: Training, model: Model | Callable[[], Model] | None = None
-    ) -> Any:
-        """Call a callback's hook; its error gets the model as it is now."""
-        try:
-            return hook(told)
-        except Exception as error:
-            if model is None:
-                model = self._model(self._reached[-1], "error")
-            with contextlib.suppress(AttributeError):  # an error may take no attributes
-                error.model = model if isinstance(model, Model) else model()  # type: ignore[attr-defined]
-            name = name_of(getattr(hook, "__self__", hook))  # type: ignore[arg-type]
-            error.add_note(f"raised by the callback {name} in epoch {told.epoch}; its .model is the model then")
-            raise
+        return "callback" if wanted else ""
 
     def _scores(self, params: Array, buffers: Array | None) -> dict[str, float]:
         """The loss and the metrics on the validation data; the device is waited for once."""
@@ -295,7 +279,6 @@ class Loop:
         self, epoch: int = 0, batch: int = 0, *, stopped: str = "", loss: Any = math.nan, state: Any = None
     ) -> Training:
         reached = self._reached[-1]
-        rising = frozenset(name for name, metric in self.metrics.items() if metric.larger_is_better)
         return Training(
             network=self.network,
             epoch=epoch or reached.epoch,
@@ -305,10 +288,10 @@ class Loop:
             step=self._steps,
             history=self.view,
             learning_rate=self._rate,
-            larger_is_better=rising,
+            larger_is_better=self._rising,
             stopped=stopped,
             _loss=loss,
-            _state=state or (lambda: (self._params(reached), reached.buffers)),
+            _state=state or partial(self._copies, reached),
         )
 
     def _result(self, stopped: str) -> Model:
@@ -359,9 +342,17 @@ class Loop:
         return _Reached(epoch, None if again else arrays.copy(state.params, self.xp), buffers)
 
     def _params(self, reached: _Reached) -> Array:
-        if reached.params is None:
-            return self.network.init(self.seed, like=self.train[0])
-        return reached.params
+        return self._start() if reached.params is None else reached.params
+
+    @cached_property
+    def _start(self) -> Callable[[], Array]:
+        """The parameters that the seed gives; made of no more of the data than where they are."""
+        return partial(self.network.init, self.seed, like=arrays.copy(self.train[0][:1, ...], self.xp))
+
+    @property
+    def _copies(self) -> Callable[[_Reached], tuple[Array, Array | None]]:
+        """A function that gives what was reached, to keep or to write over; it holds neither data nor state."""
+        return partial(_copied, self._start, self.xp)
 
     # what it computes with
 

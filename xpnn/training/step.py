@@ -11,7 +11,6 @@ from xpnn import arrays, backends, losses, parts, penalties
 from xpnn.activations import Linear
 from xpnn.backends import Backend
 from xpnn.layers import Context
-from xpnn.layout import Shape
 from xpnn.losses import Loss
 from xpnn.network import Sequential, check_network
 from xpnn.optimizers import Optimizer
@@ -114,7 +113,7 @@ def _value_gradient_buffers(
         for each in penalty:
             cost, slope = _penalty(each, network, params, xp=ctx.xp, device=arrays.device(X))
             if each.per_sample:
-                share = 1.0 / X.shape[0] if w is None else 1.0 / ctx.xp.sum(w)
+                share = 1.0 / X.shape[0] if w is None else _inverse(ctx.xp.sum(w), ctx.xp)
                 cost, slope = cost * share, slope * share
             value = value + cost
             gradient += slope
@@ -126,18 +125,24 @@ def _value_gradient_buffers(
 def _penalty(
     penalty: Penalty, network: Sequential, params: Array, *, xp: Namespace, device: object
 ) -> tuple[Array, Array]:
-    """What a penalty adds to J and to its gradient:  λ Σ cost(w)  and  λ cost'(w)  where it holds, else 0."""
+    """What a penalty adds to J and to its gradient, array by array:  λ Σ cost(w)  and  λ cost'(w)  where it holds."""
     cost = xp.zeros((), dtype=params.dtype, device=device)
+    slopes: list[dict[str, Array]] = []
     for named in network.unflatten(params, xp=xp):
-        for w in named.values():
-            if penalty.holds(w.shape):
-                cost = cost + penalty.strength * penalty.value(xp.reshape(w, (-1,)), xp=xp)
+        slopes.append({})
+        for name, array in named.items():
+            if not penalty.holds(array.shape):
+                slopes[-1][name] = xp.zeros(array.shape, dtype=params.dtype, device=device)
+                continue
+            w = xp.reshape(array, (-1,))
+            cost = cost + penalty.strength * penalty.value(w, xp=xp)
+            slopes[-1][name] = xp.reshape(penalty.strength * penalty.derivative(w, xp=xp), array.shape)
+    return cost, network.flatten(slopes, xp=xp)
 
-    def strength(shape: Shape) -> Array:
-        return xp.full(shape, penalty.strength if penalty.holds(shape) else 0.0, dtype=params.dtype, device=device)
 
-    strengths = [{name: strength(shape) for name, shape in named.items()} for named in network.parameter_shapes]
-    return cost, network.flatten(strengths, xp=xp) * penalty.derivative(params, xp=xp)
+def _inverse(total: Array, xp: Namespace) -> Array:
+    """1 / total; 0 of a batch whose weights are all 0, which says nothing."""
+    return xp.astype(total > 0, total.dtype) / xp.maximum(total, float(xp.finfo(total.dtype).smallest_normal))
 
 
 def _clipped(g: Array, norm: float | None, most: float | None, xp: Namespace) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -83,6 +83,32 @@ class Training:
         return self._state()
 
 
+class Figures(Sequence[float]):
+    """A list of numbers that grows, to be read alone."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: list[float]) -> None:
+        self._values = values
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._values[key]
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __iter__(self) -> Iterator[float]:
+        return iter(self._values)
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == other
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return repr(self._values)
+
+
 class Callback:
     """Something that happens while a training runs; subclasses say what at which point.
 
@@ -91,7 +117,7 @@ class Callback:
     Attributes
     ----------
     every : int
-        `batch_end` is called after every so many batches; 0: never.
+        `batch_end` is called after every so many batches; 0: never. L-BFGS has no batches.
     adds : tuple of str
         The names of what `figures` adds to the history.
     """
@@ -145,15 +171,38 @@ def as_callbacks(given: Sequence[Callback | Function]) -> list[Callback]:
     if isinstance(given, Callback) or callable(given) or isinstance(given, str) or not hasattr(given, "__iter__"):
         raise InputError(f"callbacks must be a list of callbacks or functions such as [stop_early], got {given!r}.")
     for each in given:
+        if isinstance(each, Callback):
+            _check(each)
         if isinstance(each, type) and issubclass(each, Callback):
             raise InputError(f"callbacks: write {each.__name__}(...), an object, instead of the class.")
         if not isinstance(each, Callback) and not callable(each):
             raise InputError(f"callbacks must be a list of callbacks or functions, got {each!r} among them.")
-        if isinstance(each, Callback) and (
-            isinstance(each.every, bool) or not isinstance(each.every, int) or each.every < 0
-        ):
-            raise InputError(f"{name_of(each)}: every must be a whole number of batches >= 0, got {each.every!r}.")
     return [each if isinstance(each, Callback) else _Plain(each) for each in given]
+
+
+def _check(callback: Callback) -> None:
+    """Raise `InputError` if something of it would never be called."""
+    name, every, cls = name_of(callback), callback.every, type(callback)
+    if isinstance(every, bool) or not isinstance(every, int) or every < 0:
+        raise InputError(f"{name}: every must be a whole number of batches >= 0, got {every!r}.")
+    strange = [each for each in dir(cls) if each.startswith("on_") and callable(getattr(cls, each))]
+    if strange:
+        raise InputError(
+            f"{name} has {strange[0]}, which is never called: a callback's methods are start, batch_end, epoch_end "
+            "and end, and figures for what it adds to the history."
+        )
+    if cls.figures is not Callback.figures and not callback.adds:
+        raise InputError(f"{name} has figures, but adds no names: say adds = ('name', …) for what is to be kept.")
+    unsaid = "every" not in {*vars(callback), *_defined(cls)}
+    if cls.batch_end is not Callback.batch_end and unsaid:
+        raise InputError(
+            f"{name} has batch_end: say after how many batches it is called, every = 10, or 0 for never."
+        )
+
+
+def _defined(cls: type) -> set[str]:
+    """The names that the classes between one and `Callback` define."""
+    return {name for each in cls.__mro__[: cls.__mro__.index(Callback)] for name in vars(each)}
 
 
 def name_of(callback: Callback) -> str:

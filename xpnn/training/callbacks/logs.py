@@ -57,7 +57,8 @@ class HistoryFile(Callback):
             self._check()  # another training may have written it meanwhile
         with path.open("w" if first else "a", encoding="utf-8", newline="") as file:
             if path.suffix == ".jsonl":
-                file.write(json.dumps(row) + "\n")
+                known = {name: value if math.isfinite(value) else None for name, value in row.items()}
+                file.write(json.dumps(known) + "\n")  # JSON has no NaN
                 return
             writer = csv.DictWriter(file, list(row))
             if first:

@@ -74,9 +74,10 @@ class EarlyStopping(Callback):
         """Take note of an epoch; true if there have been too many since the best."""
         value = training.history[self.monitor][-1]
         sign = -1.0 if self.monitor in training.larger_is_better else 1.0
-        if self.best is None or sign * value < sign * self._reached - self.minimum_change:
+        first = self.best is None or (math.isnan(self._reached) and not math.isnan(value))
+        if first or sign * value < sign * self._reached - self.minimum_change:
             self.best, self._reached = training, value
-        return training.epoch - self.best.epoch > self.patience
+        return self.best is not None and training.epoch - self.best.epoch > self.patience
 
     @property
     def restored(self) -> Training | None:
