@@ -21,6 +21,9 @@ class Penalty:
     of the weights. A ``__post_init__`` of its own calls that of this class. `xpnn.testing.check_penalty` tries all of
     it.
 
+    Its formulas may depend on its fields and the arguments alone: whatever else they look up is read once and kept
+    with the compiled step.
+
     Parameters
     ----------
     strength : float
