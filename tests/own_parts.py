@@ -89,6 +89,17 @@ class Signum(xpnn.Optimizer):
 
 
 @dataclass(frozen=True)
+class Group(xpnn.Penalty):
+    """The norm of each array, √(Σ w²), with the derivative 0 where all are 0."""
+
+    def value(self, w, *, xp):
+        return xp.sqrt(xp.sum(w * w))
+
+    def derivative(self, w, *, xp):
+        return w / xp.maximum(xp.sqrt(xp.sum(w * w)), 1e-12)
+
+
+@dataclass(frozen=True)
 class RootMeanSquare(xpnn.Metric):
     """√(Σ w e² / Σ w), the mean over the columns inside the root."""
 

@@ -4,6 +4,8 @@ import dataclasses
 import inspect
 import json
 import pickle
+import re
+from pathlib import Path
 
 import pytest
 
@@ -118,6 +120,20 @@ def test_a_method_that_is_missing_is_named():
 
     with pytest.raises(NotImplementedError, match=r"Half must define backward: help\(xpnn\.Activation\.backward\)"):
         Half().backward(None, None, xp=None)
+
+
+@pytest.mark.parametrize(
+    "base", [xpnn.Activation, xpnn.Loss, xpnn.Layer, xpnn.Optimizer, xpnn.Penalty], ids=lambda base: base.__name__
+)
+def test_the_bases_whose_formulas_are_compiled_say_what_these_may_depend_on(base):
+    said = " ".join(inspect.getdoc(base).split())
+    assert re.search(r"may depend on .*alone: whatever else .* is read once and kept with the compiled step", said)
+
+
+def test_so_does_the_readme():
+    said = " ".join(Path(__file__).parents[1].joinpath("README.md").read_text(encoding="utf-8").split())
+    assert "Formulas may depend on their fields and arguments alone: whatever else they look up, " in said
+    assert "is read once and kept with the compiled step" in said
 
 
 def test_the_base_classes_leave_the_formulas_to_their_subclasses():

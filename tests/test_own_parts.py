@@ -19,7 +19,7 @@ from xpnn.files import tensors
 
 from . import own_parts
 from .conftest import LIBRARIES
-from .own_parts import Charbonnier, Halving, Ones, RootMeanSquare, Scale, Signum, Snake
+from .own_parts import Charbonnier, Group, Halving, Ones, RootMeanSquare, Scale, Signum, Snake
 
 HERE = "tests.own_parts"
 NUMPY = LIBRARIES["numpy"]
@@ -372,6 +372,18 @@ class WideMetric(RootMeanSquare):
 
 
 @part
+class FlatPenalty(Group):
+    def value(self, w, *, xp):
+        return w * w
+
+
+@part
+class WidePenalty(Group):
+    def derivative(self, w, *, xp):
+        return xp.astype(w, xp.float64)
+
+
+@part
 class ShortMoments(Signum):
     def init(self, params, *, xp):
         return (params[:1],)
@@ -408,6 +420,8 @@ def network(hidden="tanh", layer=None, **options):
             "WideLoss.value_and_grad: the gradient must be float32, as the prediction is",
         ),
         (network(), {"metrics": [WideMetric()]}, r"WideMetric.value must have shape \(\), got \(2,\)"),
+        (network(), {"penalty": FlatPenalty(0.1)}, r"FlatPenalty.value must have shape \(\), got \(12,\)"),
+        (network(), {"penalty": [xpnn.L2(0.1), WidePenalty(0.1)]}, "WidePenalty.derivative must be float32, as w is"),
         (network(), {"optimizer": ShortMoments()}, r"ShortMoments.init: moment 0 must have shape \(3,\), got \(1,\)"),
         (
             network(weight_initializer=FlatInitializer()),

@@ -3,7 +3,7 @@
 import itertools
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -11,12 +11,20 @@ import pytest
 import xpnn
 import xpnn.testing
 from xpnn.errors import BackendError, InputError
-from xpnn.testing import CheckFailed, check_activation, check_layer, check_loss, check_metric, check_optimizer
+from xpnn.testing import (
+    CheckFailed,
+    check_activation,
+    check_layer,
+    check_loss,
+    check_metric,
+    check_optimizer,
+    check_penalty,
+)
 from xpnn.testing.libraries import STRICT, libraries
 
-from .cases import ACTIVATIONS, LAYERS, LOSSES, METRICS, OPTIMIZERS, targets_for
+from .cases import ACTIVATIONS, LAYERS, LOSSES, METRICS, OPTIMIZERS, PENALTIES, targets_for
 from .conftest import LIBRARIES
-from .own_parts import Charbonnier, Ones, RootMeanSquare, Scale, Signum, Snake
+from .own_parts import Charbonnier, Group, Ones, RootMeanSquare, Scale, Signum, Snake
 
 # every part of xpnn's own, on every library
 
@@ -49,7 +57,13 @@ def test_every_metric(name):
     check_metric(METRICS[name][0])
 
 
+@pytest.mark.parametrize("name", PENALTIES)
+def test_every_penalty(name):
+    check_penalty(PENALTIES[name])
+
+
 def test_parts_of_one_s_own():
+    check_penalty(Group(0.1))
     check_activation(Snake(2.0))
     check_loss(Charbonnier())
     check_layer(Scale(2.0, Ones()), (5,))
@@ -192,11 +206,52 @@ class Raising(Snake):
         return xp.sinus(z), z
 
 
+@part
+class CutOff(xpnn.Activation):
+    bounds = (0.0, 6.0)
+
+    def forward(self, z, *, xp):
+        return xp.minimum(xp.maximum(z, 0.0), 6.0), z
+
+    def backward(self, cache, da, *, xp):
+        return xp.where((cache > 0.0) & (cache < 6.0), da, 0.0 * da)
+
+
+@part
+class CutOffForward(CutOff):
+    def backward(self, cache, da, *, xp):
+        return xp.where(cache > 0.0, da, 0.0 * da)
+
+
+@part
+class FarOffInFloat32(Snake):
+    def backward(self, cache, da, *, xp):
+        slope = super().backward(cache, da, xp=xp)
+        return slope if cache.dtype == xp.float64 else xp.where(cache > 25.0, 0.0 * da, slope)
+
+
+@part
+class Centred(xpnn.Activation):
+    def forward(self, z, *, xp):
+        return z - xp.sum(z, axis=0) / z.shape[0], None
+
+    def backward(self, cache, da, *, xp):
+        return da - xp.sum(da, axis=0) / da.shape[0]
+
+
+def test_formulas_that_are_cut_off_or_steep_are_right():
+    check_activation(CutOff())
+    check_activation(Snake(200.0))  # in float32 the sine of 12000 has few digits
+
+
 @pytest.mark.parametrize(
     ("activation", "message"),
     [
         (WrongSlope(), "WrongSlope.backward disagrees with central differences of forward: "),
         (WrongBelowZero(), "WrongBelowZero.backward disagrees with central differences of forward: "),
+        (CutOffForward(), "CutOffForward.backward disagrees with central differences of forward: "),
+        (FarOffInFloat32(), "FarOffInFloat32.backward gives other numbers than in float64 on NumPy"),
+        (Centred(), "Centred.forward gives a row by itself another result than among others: "),
         (WrongShapeForward(), "WrongShapeForward.forward: a must have shape (4, 3), got (4, 1)"),
         (WrongShapeBackward(), "WrongShapeBackward.backward: dz must have shape (4, 3), got (3,)"),
         (NoPair(), "NoPair.forward must return (a, cache), got ndarray of shape (4, 3)"),
@@ -342,6 +397,16 @@ class Forgetting(Snake):
         object.__setattr__(self, "frequency", self.frequency + 1.0)
 
 
+@part
+class Uncompared(Snake):
+    slope: float = field(default=1.0, compare=False)
+
+
+@part
+class UncomparedInside(Snake):
+    inner: xpnn.Activation = Uncompared()
+
+
 @pytest.mark.parametrize(
     ("thing", "message"),
     [
@@ -360,6 +425,8 @@ class Forgetting(Snake):
         (Holding(), "Holding: data holds b'1', of type bytes, which a model file cannot hold"),
         (Strict(), "Strict comes back from a model file as another: its fields do not say all of it"),
         (Unpicklable(), "Unpicklable comes back from pickle as another"),
+        (Uncompared(), "two Uncompared that differ in slope alone are equal, and a compiled step of one would be us"),
+        (UncomparedInside(), "two Uncompared that differ in slope alone are equal"),
         (Forgetting(), "two Forgetting with the same hyperparameters are not equal"),
     ],
 )
@@ -430,6 +497,33 @@ class LossOtherwiseCompiled(Charbonnier):
         return terms, gradient * (1.0 if isinstance(prediction, np.ndarray) else -1.0)
 
 
+@part
+class LossWrongFarOff(xpnn.Loss):
+    def terms(self, prediction, y, *, xp):
+        error = prediction - y
+        return xp.minimum(error * error, 100.0), 2.0 * error
+
+
+@part
+class LossOfCountsWrongFarOff(xpnn.Loss):
+    domain = targets = (0.0, np.inf)
+
+    def terms(self, prediction, y, *, xp):
+        return xp.minimum(prediction, 9.0) - y, xp.ones_like(prediction)
+
+
+@part
+class FlatFarOff(xpnn.Loss):
+    def terms(self, prediction, y, *, xp):
+        error = prediction - y
+        e = xp.exp(-0.5 * error * error)
+        return 1.0 - e, error * e
+
+
+def test_a_loss_that_is_flat_far_off_is_right():
+    check_loss(FlatFarOff())
+
+
 @pytest.mark.parametrize(
     ("loss", "message"),
     [
@@ -437,6 +531,8 @@ class LossOtherwiseCompiled(Charbonnier):
             LossWrongGradient(),
             "gradient of LossWrongGradient.value_and_grad (reduction='mean') disagrees",
         ),
+        (LossWrongFarOff(), "gradient of LossWrongFarOff.value_and_grad (reduction='mean') disagrees"),
+        (LossOfCountsWrongFarOff(), "gradient of LossOfCountsWrongFarOff.value_and_grad (reduction='mean') disag"),
         (LossWrongShape(), "LossWrongShape.terms: terms must have shape (5, 3), got (5,)"),
         (LossPromoting(), "LossPromoting.terms: the gradient must be float32, as the prediction is, got float64"),
         (LossWriting(), "LossWriting writes into the prediction (make a new array"),
@@ -570,6 +666,16 @@ class LayerOfAList(Scale):
         return list(input_shape)
 
 
+@part
+class LayerCentred(Scale):
+    def forward(self, params, x, ctx):
+        return super().forward(params, x - ctx.xp.sum(x, axis=0) / x.shape[0], ctx)
+
+    def backward(self, params, cache, dy, ctx, *, input_gradient=True):
+        dx, gradients = super().backward(params, cache, dy, ctx, input_gradient=input_gradient)
+        return (dx if dx is None else dx - ctx.xp.sum(dx, axis=0) / dx.shape[0]), gradients
+
+
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
@@ -580,6 +686,10 @@ class LayerOfAList(Scale):
         (
             LayerWrongInput(),
             "LayerWrongInput.backward: dx disagrees with central differences",
+        ),
+        (
+            LayerCentred(),
+            "LayerCentred.forward in prediction gives a row by itself another result than among others: ",
         ),
         (
             LayerMissingGradient(),
@@ -796,6 +906,107 @@ class MetricOfNothing(RootMeanSquare):
 )
 def test_what_is_wrong_with_a_metric_is_said(metric, message):
     assert message in found(check_metric, metric, libraries=NUMPY)
+
+
+counted = itertools.count(1)
+
+
+@part
+class PenaltyWrongSlope(Group):
+    def derivative(self, w, *, xp):
+        return 1.001 * super().derivative(w, xp=xp)
+
+
+@part
+class PenaltyWrongFarOff(xpnn.Penalty):
+    def value(self, w, *, xp):
+        return xp.sum(xp.minimum(xp.abs(w), 10.0))
+
+    def derivative(self, w, *, xp):
+        return xp.sign(w)
+
+
+@part
+class PenaltyOfEach(Group):
+    def value(self, w, *, xp):
+        return xp.abs(w)
+
+
+@part
+class PenaltyOfAFloat(Group):
+    def value(self, w, *, xp):
+        return float(super().value(w, xp=xp))
+
+
+@part
+class PenaltyOneSlope(Group):
+    def derivative(self, w, *, xp):
+        return xp.sum(super().derivative(w, xp=xp))
+
+
+@part
+class PenaltyPromoting(Group):
+    def derivative(self, w, *, xp):
+        return super().derivative(w, xp=xp) * np.float64(1)
+
+
+@part
+class PenaltyUndefined(Group):
+    def derivative(self, w, *, xp):
+        return w / xp.sqrt(xp.sum(w * w))
+
+
+@part
+class PenaltyWriting(Group):
+    def value(self, w, *, xp):
+        w *= 2.0
+        return super().value(w, xp=xp)
+
+
+@part
+class PenaltyRemembering(Group):
+    def value(self, w, *, xp):
+        return super().value(w, xp=xp) * float(next(counted))
+
+
+@part
+class PenaltyTwiceStrong(Group):
+    def value(self, w, *, xp):
+        return self.strength * super().value(w, xp=xp)
+
+
+@part
+class PenaltyOtherwiseCompiled(Group):
+    def derivative(self, w, *, xp):
+        return super().derivative(w, xp=xp) * (1.0 if isinstance(w, np.ndarray) else -1.0)
+
+
+@part
+class PenaltyUncompared(Group):
+    share: float = field(default=1.0, compare=False)
+
+
+@pytest.mark.parametrize(
+    ("penalty", "message"),
+    [
+        (PenaltyWrongSlope(0.1), "PenaltyWrongSlope.derivative disagrees with central differences of value: "),
+        (PenaltyWrongFarOff(0.1), "PenaltyWrongFarOff.derivative disagrees with central differences of value: "),
+        (PenaltyOfEach(0.1), "PenaltyOfEach.value must have shape (), got (12,)"),
+        (PenaltyOfAFloat(0.1), "PenaltyOfAFloat.value must be an array of numpy, (), got float"),
+        (PenaltyOneSlope(0.1), "PenaltyOneSlope.derivative must have shape (12,), got ()"),
+        (PenaltyPromoting(0.1), "PenaltyPromoting.derivative must be float32, as w is, got float64"),
+        (PenaltyUndefined(0.1), "PenaltyUndefined.derivative is infinite or NaN for weights that are all 0: [nan, "),
+        (PenaltyWriting(0.1), "PenaltyWriting.value writes into the weights (make a new array)"),
+        (PenaltyRemembering(0.1), "PenaltyRemembering.value gives another result when it is called again"),
+        (PenaltyTwiceStrong(0.1), "PenaltyTwiceStrong.value is another with another strength"),
+        (PenaltyOtherwiseCompiled(0.1), "after 5 compiled steps the parameters are others: "),
+        (PenaltyUncompared(0.1), "two PenaltyUncompared that differ in share alone are equal"),
+        (xpnn.Tanh(), "Tanh is not derived from xpnn.Penalty"),
+        (xpnn.L2, "L2 is a class, the check takes an object: write L2()"),
+    ],
+)
+def test_what_is_wrong_with_a_penalty_is_said(penalty, message):
+    assert message in found(check_penalty, penalty, libraries=NUMPY)
 
 
 # where it runs

@@ -29,6 +29,9 @@ class Activation:
     what they are given, nor draw anything at random. What they return has the shape, the dtype, the library and the
     device of z; constants are Python floats. `xpnn.testing.check_activation` tries all of it.
 
+    The formulas may depend on the fields and the arguments alone: whatever else they look up, such as a variable of
+    the module, is read once and kept with the compiled step, for later trainings too.
+
     Attributes
     ----------
     bounds : tuple of float

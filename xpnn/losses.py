@@ -37,6 +37,9 @@ class Loss:
     the dtype, library and device of the prediction. A ``__post_init__`` of its own calls that of this class.
     `xpnn.testing.check_loss` tries all of it.
 
+    Its formulas may depend on its fields and the arguments alone: whatever else they look up is read once and kept
+    with the compiled step.
+
     Parameters
     ----------
     reduction : {"mean", "sum"}

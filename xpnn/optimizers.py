@@ -162,6 +162,9 @@ class Optimizer:
 
     It must define `rule`, `init` and `constants`. A field ``learning_rate``, a float or a `Schedule`, is what `rate`
     gives; an optimizer without one may define `rate`. `xpnn.testing.check_optimizer` tries all of it.
+
+    The rule may depend on its arguments alone: whatever else it looks up is read once and kept with the compiled
+    step. What changes from step to step goes through `constants`.
     """
 
     @property

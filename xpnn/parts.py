@@ -22,6 +22,7 @@ from xpnn.losses import Loss
 from xpnn.metrics import Metric
 from xpnn.network import Sequential
 from xpnn.optimizers import Optimizer
+from xpnn.penalties import Penalty
 from xpnn.schedules import Schedule
 from xpnn.typing import Array, Namespace
 
@@ -64,10 +65,11 @@ def check_training(
     buffers: Array | None = None,
     optimizer: Optimizer | None = None,
     metrics: Iterable[Metric] = (),
+    penalty: Iterable[Penalty] = (),
 ) -> None:
     """The same of everything that a training uses, with a few rows of its data; `params` stay as they are."""
-    metrics = tuple(metrics)
-    if not of_users(network, loss, optimizer, metrics):
+    metrics, penalty = tuple(metrics), tuple(penalty)
+    if not of_users(network, loss, optimizer, metrics, penalty):
         return
     rows = max(ROWS, *(layer.least_batch for layer in network.layers))
     X, y, w = (None if each is None else _some(each, rows) for each in data)
@@ -79,6 +81,8 @@ def check_training(
     for i, layer, named, x, cache in reversed(ran):
         ctx.layer = i
         dy, _ = layer_backward(layer, named, cache, dy, ctx, x=x)
+    for each in of_users(penalty):
+        _penalty(each, network, params, xp)
     for metric in metrics:
         scored = scoring.prepared(prediction, y, network.output_activation, loss, xp=xp)
         metric_value(metric, *scored, w, xp=xp)
@@ -108,6 +112,14 @@ def _forward(
         ran.append((i, layer, named[i], a, cache))
         a = y
     return a, ran
+
+
+def _penalty(penalty: Penalty, network: Sequential, params: Array, xp: Namespace) -> None:
+    every = (array for named in network.unflatten(params, xp=xp) for array in named.values())
+    for array in (each for each in every if penalty.holds(each.shape)):
+        w = xp.reshape(array, (-1,))
+        penalty_value(penalty, w, xp=xp)
+        penalty_derivative(penalty, w, xp=xp)
 
 
 # each method run, and what it returns looked at; `xpnn.testing` uses these as well
@@ -165,6 +177,16 @@ def metric_value(metric: Metric, prediction: Array, y: Array, w: Array | None, *
     """``metric(prediction, y, w)``."""
     value = metric(prediction, y, w, xp=xp)
     return expect(f"{type(metric).__name__}.value", value, (), "the prediction", prediction, xp)
+
+
+def penalty_value(penalty: Penalty, w: Array, *, xp: Namespace) -> Array:
+    """``penalty.value(w)``."""
+    return expect(f"{type(penalty).__name__}.value", penalty.value(w, xp=xp), (), "w", w, xp)
+
+
+def penalty_derivative(penalty: Penalty, w: Array, *, xp: Namespace) -> Array:
+    """``penalty.derivative(w)``."""
+    return expect(f"{type(penalty).__name__}.derivative", penalty.derivative(w, xp=xp), w.shape, "w", w, xp)
 
 
 def first_moments(optimizer: Optimizer, theta: Array, *, xp: Namespace) -> tuple[Array, ...]:

@@ -14,7 +14,15 @@ from xpnn.typing import Array, Namespace
 
 @dataclass(frozen=True)
 class Penalty:
-    """Base of the penalties: a strength, and what each weight costs.
+    """Base of the penalties: a strength, and what each weight costs. One's own is a frozen dataclass derived from it.
+
+    It must define `value` and `derivative`, by functions of xp and operators alone; neither has λ in it. Like an
+    activation it does not look at the numbers in arrays nor write into them, and keeps the dtype, library and device
+    of the weights. A ``__post_init__`` of its own calls that of this class. `xpnn.testing.check_penalty` tries all of
+    it.
+
+    Its formulas may depend on its fields and the arguments alone: whatever else they look up is read once and kept
+    with the compiled step.
 
     Parameters
     ----------

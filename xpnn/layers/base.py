@@ -53,6 +53,9 @@ class Layer:
     write into what it is given, and keeps x's dtype, library and device. `xpnn.testing.check_layer` tries all of
     it.
 
+    Its formulas may depend on its fields, the arguments and ctx alone: whatever else they look up is read once and
+    kept with the compiled step.
+
     Attributes
     ----------
     least_batch : int

@@ -1,4 +1,4 @@
-"""Checks for parts of one's own: what xpnn's own tests ask of every activation, loss, layer, optimizer and metric.
+"""Checks for parts of one's own: what xpnn's own tests ask of every part of that kind.
 
 Each check runs a part on every array library that can be used here, in float32 and float64, and raises `CheckFailed`
 with all that is wrong, in words. It takes a second or two, and belongs into the part's own tests::
@@ -16,5 +16,14 @@ from xpnn.testing.layers import check_layer
 from xpnn.testing.losses import check_loss
 from xpnn.testing.metrics import check_metric
 from xpnn.testing.optimizers import check_optimizer
+from xpnn.testing.penalties import check_penalty
 
-__all__ = ["CheckFailed", "check_activation", "check_layer", "check_loss", "check_metric", "check_optimizer"]
+__all__ = [
+    "CheckFailed",
+    "check_activation",
+    "check_layer",
+    "check_loss",
+    "check_metric",
+    "check_optimizer",
+    "check_penalty",
+]

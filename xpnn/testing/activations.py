@@ -11,12 +11,14 @@ from xpnn.activations import Activation
 from xpnn.layers import Dense
 from xpnn.network import Sequential
 from xpnn.testing import compiled, description
-from xpnn.testing.differences import away_from_kinks, disagreement
-from xpnn.testing.findings import Findings, Numbers, Problem, compare
+from xpnn.testing.differences import away_from_kinks, disagreement, far_points
+from xpnn.testing.findings import Findings, Numbers, Problem, by_themselves, compare
 from xpnn.testing.libraries import NUMPY, TOLERANCE, Library, places
 
 EXTREMES = (1e4, -1e4, 88.8, -88.8, 0.0, -0.0, 710.0, -750.0)
 """Where e^z or its like overflows in float32 or float64, and 0, which divides nothing."""
+SLOPE = 1.0
+"""What a derivative is of the size of: where f is flat, only the rounding of such numbers is left."""
 
 
 def check_activation(activation: Activation, *, libraries: Sequence[str] | None = None) -> None:
@@ -24,8 +26,9 @@ def check_activation(activation: Activation, *, libraries: Sequence[str] | None 
 
     It must be a frozen dataclass derived from `xpnn.Activation`; ``forward`` and ``backward`` must keep the
     library, device, dtype and shape of what they are given and leave it as it is; ``backward`` must be the
-    derivative, by central differences; nothing may be infinite or NaN, or outside `bounds`, for z up to ±10⁴; a
-    second call must give the same, and so must every library, and steps that are compiled.
+    derivative, by central differences for z up to ±30; each row of z must be treated by itself; nothing may be
+    infinite or NaN, or outside `bounds`, for z up to ±10⁴; a second call must give the same, and so must every
+    library, and steps that are compiled.
 
     Parameters
     ----------
@@ -50,13 +53,18 @@ def check_activation(activation: Activation, *, libraries: Sequence[str] | None 
             for library, dtype in places(libraries):
                 place = f"{library.name} {dtype}"
                 if found.run_all(place, (_contract, _leaves_alone, _again), activation, library, dtype):
-                    for check in (_extremes, _derivative, _as_on_numpy, _compiled):
+                    for check in (_rows, _extremes, _derivative, _as_on_numpy, _compiled):
                         found.run(place, check, activation, library, dtype)
 
 
 def _points() -> tuple[Numbers, Numbers]:
     rng = np.random.default_rng(0)
     return away_from_kinks(rng, (4, 3)) * np.asarray([[0.3], [1.0], [1.0], [3.0]]), rng.normal(size=(4, 3))
+
+
+def _far() -> list[tuple[Numbers, Numbers]]:
+    rng = np.random.default_rng(3)
+    return [(z, rng.normal(size=z.shape)) for z in far_points(rng)]
 
 
 def _contract(f: Activation, library: Library, dtype: str) -> None:
@@ -101,6 +109,15 @@ def _again(f: Activation, library: Library, dtype: str) -> None:
         compare(f"{type(f).__name__}.{method} gives another result when it is called again", other, one, 0.0, why)
 
 
+def _rows(f: Activation, library: Library, dtype: str) -> None:
+    z, _ = _points()
+
+    def forward(z: Numbers) -> Numbers:
+        return library.host(f.forward(library(z, dtype), xp=library.xp)[0])
+
+    by_themselves(f"{type(f).__name__}.forward", forward, z, dtype)
+
+
 def _extremes(f: Activation, library: Library, dtype: str) -> None:
     z = np.asarray([EXTREMES])
     a, dz = _both(f, library, library(z, dtype), library(np.ones_like(z), dtype))
@@ -118,26 +135,28 @@ def _extremes(f: Activation, library: Library, dtype: str) -> None:
 def _derivative(f: Activation, library: Library, dtype: str) -> None:
     if dtype != "float64":
         return
-    z, da = _points()
+    for z, da in (_points(), *_far()):
 
-    def total(z: Numbers) -> float:
-        return float((library.host(f.forward(library(z), xp=library.xp)[0]) * da).sum())
+        def total(z: Numbers, da: Numbers = da) -> float:
+            return float((library.host(f.forward(library(z), xp=library.xp)[0]) * da).sum())
 
-    _, dz = _both(f, library, library(z), library(da))
-    if found := disagreement(total, dz, z, np.random.default_rng(1)):
-        i = found.place
-        where = f"at z = {z[i]:.4g} for da = {da[i]:.4g}" if i else "along a direction through all z"
-        what = f"{type(f).__name__}.backward disagrees with central differences of forward"
-        raise Problem(what, f"{found.got:.6g} against {found.expected:.6g} {where}")
+        _, dz = _both(f, library, library(z), library(da))
+        if found := disagreement(total, dz, z, np.random.default_rng(1), directions=2, least=SLOPE):
+            i = found.place
+            where = f"at z = {z[i]:.4g} for da = {da[i]:.4g}" if i else "along a direction through all z"
+            what = f"{type(f).__name__}.backward disagrees with central differences of forward"
+            raise Problem(what, f"{found.got:.6g} against {found.expected:.6g} {where}")
 
 
 def _as_on_numpy(f: Activation, library: Library, dtype: str) -> None:
-    z, da = _points()
-    ours = _both(f, library, library(z, dtype), library(da, dtype))
-    theirs = _both(f, NUMPY, z, da)
-    for method, got, expected in zip(("forward", "backward"), ours, theirs, strict=True):
-        what = f"{type(f).__name__}.{method} gives other numbers than in float64 on NumPy"
-        compare(what, got, expected, TOLERANCE[dtype], "use functions of xp alone, which mean the same everywhere")
+    for z, da in (_points(), *_far()):
+        ours = _both(f, library, library(z, dtype), library(da, dtype))
+        theirs = _both(f, NUMPY, z, da)
+        for method, got, expected in zip(("forward", "backward"), ours, theirs, strict=True):
+            what = f"{type(f).__name__}.{method} gives other numbers than in float64 on NumPy"
+            why = "use functions of xp alone, which mean the same everywhere"
+            least = SLOPE * max(1.0, abs(z).max())  # z itself is rounded, and the more the larger it is
+            compare(what, got, expected, TOLERANCE[dtype], why, least=least)
 
 
 def _compiled(f: Activation, library: Library, dtype: str) -> None:

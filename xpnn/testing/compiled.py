@@ -10,6 +10,7 @@ from xpnn import arrays, backends
 from xpnn.losses import Loss
 from xpnn.network import Sequential
 from xpnn.optimizers import SGD, Optimizer
+from xpnn.penalties import Penalty
 from xpnn.testing.findings import Numbers, Problem, compare
 from xpnn.testing.libraries import Library
 from xpnn.training.step import first_state, make_step
@@ -41,12 +42,13 @@ def as_written(
     *,
     loss: Loss | None = None,
     optimizer: Optimizer | None = None,
+    penalty: Penalty | None = None,
 ) -> None:
     """Raise `Problem` unless steps that are compiled, as `fit` has them, end where they do call by call."""
     if library.read_only or dtype != library.dtypes[-1]:  # the same steps as those of writable arrays, of one dtype
         return
     plain, fast = (
-        _trained(library, dtype, network, X, y, loss or Squares(), optimizer or SGD(0.05), compile=way)
+        _trained(library, dtype, network, X, y, loss or Squares(), optimizer or SGD(0.05), penalty, compile=way)
         for way in (False, None)
     )
     why = "it must follow from the arrays alone, by functions of xp, not from what kind of objects they are"
@@ -63,12 +65,14 @@ def _trained(
     y: Numbers,
     loss: Loss,
     optimizer: Optimizer,
+    penalty: Penalty | None,
     *,
     compile: bool | None,
 ) -> tuple[Numbers, Any, Numbers]:
     xp, x, targets = library.xp, library(X, dtype), library(y, dtype)
     backend = backends.of(x)
-    step = make_step(network, loss, optimizer, xp=xp, backend=backend, seed=3, compile=compile)
+    penalties = () if penalty is None else (penalty,)
+    step = make_step(network, loss, optimizer, xp=xp, backend=backend, seed=3, compile=compile, penalty=penalties)
     with backend.on(x), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         state = first_state(network, optimizer, network.init(1, like=x), xp=xp)

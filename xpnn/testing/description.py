@@ -30,6 +30,12 @@ def check(part: Any) -> None:
         raise Problem(f"{name} is not a frozen dataclass: write @dataclass(frozen=True) above its class")
     if not cls.__dataclass_params__.eq:  # compiled steps are kept by what they are made of
         raise Problem(f"{name} is not compared by all its fields: leave out eq=False")
+    unseen = ((each, f) for each in registry.parts_in(part) for f in dataclasses.fields(each) if not f.compare)
+    for each, f in unseen:
+        raise Problem(
+            f"two {type(each).__name__} that differ in {f.name} alone are equal, and a compiled step of one would be "
+            "used for the other: leave out compare=False"
+        )
     try:
         again = dataclasses.replace(part)
     except Exception as error:

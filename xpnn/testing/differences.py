@@ -12,6 +12,8 @@ from xpnn.typing import HostGenerator
 
 STEP = 1e-6
 RELATIVE = 1e-7
+FAR = 30.0
+"""How far from 0 to look: formulas that are cut off, as ReLU6 is, go on otherwise out there."""
 
 
 class Difference(NamedTuple):
@@ -35,6 +37,16 @@ def away_from_kinks(rng: HostGenerator, shape: tuple[int, ...]) -> Numbers:
     return z + 0.1 * np.sign(z)
 
 
+def far_points(rng: HostGenerator, *, far: float = FAR) -> list[Numbers]:
+    """Rows of numbers, (1, 10) each, that reach from -far to far; a row holds those of one size.
+
+    Each is looked at by itself: where numbers are large, the rounding would hide what is wrong among small ones.
+    """
+    ends = np.linspace(-far, far, 61)
+    within = rng.uniform(0.05, 0.95, 60)  # by chance, so that no kink is met
+    return list((ends[:-1] + within * np.diff(ends)).reshape(6, 1, 10))
+
+
 def disagreement(
     f: Callable[[Numbers], float],
     gradient: Numbers,
@@ -43,6 +55,7 @@ def disagreement(
     *,
     elements: int = 40,
     directions: int = 5,
+    least: float = 0.0,
 ) -> Difference | None:
     """The first place where the gradient of the number f(θ) at θ is not (f(θ + h v) - f(θ - h v)) / 2 h.
 
@@ -56,6 +69,8 @@ def disagreement(
         How many single elements to try, each a direction v of its own.
     directions : int
         How many random directions to try as well; where single elements are right, they hardly ever differ.
+    least : float
+        What the gradient is taken to be at least, where it vanishes and only its rounding is left.
 
     Returns
     -------
@@ -72,7 +87,7 @@ def disagreement(
         expected, got = (ahead - behind) / (2 * STEP), float((gradient * v).sum())
         # what is nearly at right angles to the gradient has no digits left to compare
         rounding = 8 * np.finfo(np.float64).eps * max(abs(ahead), abs(behind)) / STEP
-        if not abs(got - expected) <= RELATIVE * max(abs(got), abs(gradient).max()) + rounding:
+        if not abs(got - expected) <= RELATIVE * max(abs(got), abs(gradient).max(), least) + rounding:
             return Difference(index, got, expected)
     return None
 

@@ -18,6 +18,9 @@ from xpnn.errors import XpnnError
 Numbers = NDArray[Any]
 """An array on the host."""
 
+ROUNDING = {"float32": 1e-5, "float64": 1e-12}
+"""By how much sums in another order may differ, as a share of the largest."""
+
 _XPNN = Path(__file__).parents[1]
 
 
@@ -124,12 +127,19 @@ def _repr(part: object) -> str:
         return f"{type(part).__name__} (whose repr raises {type(error).__name__})"
 
 
-def compare(what: str, got: Numbers, expected: Numbers, relative: float, fix: str) -> None:
-    """Raise `Problem` where numbers differ by more than a share of the largest that is expected."""
+def compare(what: str, got: Numbers, expected: Numbers, relative: float, fix: str, *, least: float = 0.0) -> None:
+    """Raise `Problem` where numbers differ by more than a share of the largest that is expected, or of `least`."""
     got, expected = np.asarray(got, np.float64), np.asarray(expected, np.float64)
-    near = abs(got - expected) <= relative * abs(expected).max(initial=0.0)
+    near = abs(got - expected) <= relative * abs(expected).max(initial=least)
     wrong = ~(near | (got == expected) | (np.isnan(got) & np.isnan(expected)))
     if wrong.any():
         i = np.unravel_index(np.argmax(wrong), wrong.shape)
         at = f" at {[*map(int, i)]}" if i else ""
         raise Problem(what, f"{float(got[i]):.6g}{at}, expected {float(expected[i]):.6g}", fix)
+
+
+def by_themselves(what: str, f: Callable[[Numbers], Numbers], x: Numbers, dtype: str) -> None:
+    """Raise `Problem` unless f gives for all rows of x together what it gives for each row alone."""
+    alone = np.concatenate([f(x[i : i + 1]) for i in range(len(x))])
+    why = "no sums or means over samples: what is predicted for one does not depend on which others are asked for"
+    compare(f"{what} gives a row by itself another result than among others", alone, f(x), ROUNDING[dtype], why)

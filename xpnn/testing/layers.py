@@ -14,7 +14,7 @@ from xpnn.layout import Shape
 from xpnn.network import Sequential
 from xpnn.testing import compiled, description
 from xpnn.testing.differences import disagreement
-from xpnn.testing.findings import Findings, Numbers, Problem, compare
+from xpnn.testing.findings import Findings, Numbers, Problem, by_themselves, compare
 from xpnn.testing.libraries import NUMPY, TOLERANCE, Library, places
 
 Host = dict[str, Numbers]
@@ -27,8 +27,8 @@ def check_layer(layer: Layer, input_shape: Sequence[int], *, libraries: Sequence
     the same from the same generator; ``forward`` and ``backward`` must keep the library, device and dtype, give the
     shapes that ``output_shape`` and ``parameter_shapes`` say, and leave what they are given, buffers too, as it is;
     ``backward`` must be the derivative, by central differences, for the input and each parameter, and leave out
-    that for the input if it is not asked for; a second call must give the same, another step too unless it is
-    `noisy`, and so must every library, and steps that are compiled.
+    that for the input if it is not asked for; in prediction each row must be treated by itself; a second call must
+    give the same, another step too unless it is `noisy`, and so must every library, and steps that are compiled.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def check_layer(layer: Layer, input_shape: Sequence[int], *, libraries: Sequence
                 for library, dtype in places(libraries):
                     place = f"{library.name} {dtype}"
                     if found.run_all(place, (_contract, _leaves_alone, _again), layer, shape, library, dtype):
-                        for check in (_noise, _derivative, _as_on_numpy, _compiled):
+                        for check in (_rows, _noise, _derivative, _as_on_numpy, _compiled):
                             found.run(place, check, layer, shape, library, dtype)
 
 
@@ -134,6 +134,17 @@ def _again(layer: Layer, shape: Shape, library: Library, dtype: str) -> None:
     for what, host in first.items():
         why = "remember nothing but buffers, and draw random numbers from ctx.seed, ctx.step and ctx.layer alone"
         compare(f"{type(layer).__name__} gives another {what} when it is called again", second[what], host, 0.0, why)
+
+
+def _rows(layer: Layer, shape: Shape, library: Library, dtype: str) -> None:
+    host, x, _ = _data(layer, shape)
+    params = {n: library(p, dtype) for n, p in host.items()}
+
+    def predict(x: Numbers) -> Numbers:
+        ctx = _context(layer, shape, library, dtype, training=False)
+        return library.host(layer.forward(params, library(x, dtype), ctx)[0])
+
+    by_themselves(f"{type(layer).__name__}.forward in prediction", predict, x, dtype)
 
 
 def _noise(layer: Layer, shape: Shape, library: Library, dtype: str) -> None:

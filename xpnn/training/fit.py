@@ -175,7 +175,9 @@ def fit(
             params = network.init(seed, like=train[0])
         else:
             params = arrays.copy(checks.parameters(params, network, xp, dtype=dtype), xp)
-        parts.check_training(network, loss, params, train, xp, optimizer=optimizer, metrics=asked.values())
+        parts.check_training(
+            network, loss, params, train, xp, optimizer=optimizer, metrics=asked.values(), penalty=penalty
+        )
         loop = Loop(
             network=network,
             loss=loss,
