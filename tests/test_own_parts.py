@@ -474,6 +474,8 @@ def test_so_do_value_and_grad_predict_and_evaluate(lib, rng):
         xpnn.value_and_grad(net, "mse")(net.init(0, like=X), X, y)
     with pytest.raises(InputError, match="FlatLoss.terms: terms must have shape"):
         xpnn.value_and_grad(network(), FlatLoss())(net.init(0, like=X), X, y)
+    with pytest.raises(InputError, match=r"FlatPenalty.value must have shape"):
+        xpnn.value_and_grad(network(), "mse", penalty=FlatPenalty(0.1))(network().init(0, like=X), X, y)
     wrong = network(layer=ShortScale())
     model = xpnn.Model(wrong, wrong.init(0, like=X), "mse", buffers=wrong.init_buffers(like=X))
     for use in (lambda: model.predict(X), lambda: model.predict(X), lambda: model.evaluate(X, y)):

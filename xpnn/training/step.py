@@ -76,8 +76,9 @@ def value_and_grad(
     """
     check_network(network, "value_and_grad(network, loss)")
     loss = losses.get(loss)
-    full = _value_gradient_buffers(network, loss, penalties.several(penalty))
-    check = parts.once(parts.check_training, network, loss)
+    penalty = penalties.several(penalty)
+    full = _value_gradient_buffers(network, loss, penalty)
+    check = parts.once(parts.check_training, network, loss, penalty)
 
     def f(
         params: Array, X: Array, y: Array, sample_weight: Array | None = None, *, buffers: Array | None = None
@@ -86,7 +87,7 @@ def value_and_grad(
         if buffers is None:
             buffers = network.init_buffers(like=params)
         with backends.of(params).on(params):
-            check(X, network, loss, params, (X, y, sample_weight), xp, buffers=buffers)
+            check(X, network, loss, params, (X, y, sample_weight), xp, buffers=buffers, penalty=penalty)
             value, gradient, _ = full(params, buffers, X, y, sample_weight, Context(xp, training=True))
         return value, gradient
 
