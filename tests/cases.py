@@ -79,6 +79,7 @@ SCALAR_ACTIVATIONS = {
         lambda z: z * _phi(z),
         lambda z: _phi(z) + z * math.exp(-z * z / 2) / math.sqrt(2 * math.pi),
     ),
+    "exp": (xpnn.Exp(), lambda z: math.exp(min(z, 700.0)), lambda z: math.exp(min(z, 700.0))),
     "gelu, tanh": (xpnn.GELU("tanh"), _gelu_by_tanh, _gelu_by_tanh_slope),
 }
 ACTIVATIONS = {name: row[0] for name, row in SCALAR_ACTIVATIONS.items()} | {"softmax": xpnn.Softmax()}

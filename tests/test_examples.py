@@ -48,6 +48,40 @@ def test_train_on_gpu_says_where_it_trains(tmp_path):
     assert float(re.search(r"accuracy (\S+)%", printed)[1]) > 98
 
 
+def test_search_pipeline(tmp_path):
+    pytest.importorskip("polars")
+    printed = run("search_pipeline.py", tmp_path)
+    assert float(re.search(r"cross-validation: (\S+)%", printed)[1]) > 95
+    assert (
+        float(
+            re.search(r"test accuracy (\S+)%, classes B, M|test accuracy (\S+)%", printed)[0]
+            .split()[2][:-1]
+            .rstrip("%,")
+        )
+        > 93
+    )
+
+
+def test_estimator_on_gpu_says_where_it_trains(tmp_path):
+    printed = run("estimator_on_gpu.py", tmp_path)
+    assert f"trained on {'cuda:0' if 'cupy' in LIBRARIES else 'the CPU'}" in printed
+    assert float(re.search(r"accuracy (\S+)%", printed)[1]) > 95
+    assert float(re.search(r"moved to NumPy: (\S+)%", printed)[1]) > 95
+
+
+def test_the_benchmark_of_the_estimators_prints_its_table_and_writes_its_figures(tmp_path):
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "benchmark_estimators.py", "--quick", "--out", tmp_path],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    rows = done.stdout.splitlines()
+    assert rows[0].split() == ["work", "dtype", "scikit-learn,", "ms", "xpnn,", "ms", "ratio"]
+    assert len(rows) == 1 + 6 + 8
+    document = json.loads((tmp_path / "estimators-1.json").read_text(encoding="utf-8"))
+    assert len(document["results"]) == 14
+    assert all(each["ratio"] > 0 for each in document["results"])
+
+
 def load(name: str):
     spec = importlib.util.spec_from_file_location(Path(name).stem, EXAMPLES / name)
     script = importlib.util.module_from_spec(spec)

@@ -4,11 +4,14 @@ The library follows the arrays it is given; every formula is written once, again
 course text" in docstrings is the Vietnamese "Tóm tắt Neural Network", whose sections they name as their source.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from xpnn.activations import (
     ELU,
     GELU,
     SELU,
     Activation,
+    Exp,
     HardSigmoid,
     LeakyReLU,
     Linear,
@@ -103,6 +106,10 @@ from xpnn.tuning.search import tune
 from xpnn.tuning.space import SearchSpace
 from xpnn.typing import Array
 
+if TYPE_CHECKING:
+    from xpnn.estimators import MLPClassifier as MLPClassifier
+    from xpnn.estimators import MLPRegressor as MLPRegressor
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -138,6 +145,7 @@ __all__ = [
     "Device",
     "Dropout",
     "EarlyStopping",
+    "Exp",
     "Exponential",
     "GlorotNormal",
     "GlorotUniform",
@@ -210,3 +218,18 @@ __all__ = [
     "tune",
     "value_and_grad",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The estimators, loaded when they are asked for: they need scikit-learn."""
+    if name not in ("MLPClassifier", "MLPRegressor"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from xpnn import estimators
+    except ImportError as error:
+        raise ImportError(f"xpnn.{name} needs scikit-learn: pip install 'xpnn[sklearn]' ({error})") from error
+    return getattr(estimators, name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), "MLPClassifier", "MLPRegressor"]

@@ -455,3 +455,24 @@ def _normal_by_tanh(z: Array, xp: Namespace) -> tuple[Array, Array]:
     c = 2.0 * math.sqrt(2.0 / math.pi)
     p = _logistic(c * x * (1.0 + 0.044715 * square), xp)
     return p, p * (1.0 - p) * (c + 3.0 * 0.044715 * c * square)
+
+
+@_registry.register("exp")
+@dataclass(frozen=True)
+class Exp(Activation):
+    """Exponential:  a = eᶻ, at most about the largest number there is; for outputs that are counts or rates.
+
+    Backward:  dz = da ⊗ a.
+    """
+
+    bounds = (0.0, math.inf)
+
+    def forward(self, z: Array, *, xp: Namespace) -> tuple[Array, Any]:
+        """``(a, a)``."""
+        largest = math.log(float(xp.finfo(z.dtype).max)) - 1.0
+        a = xp.exp(xp.minimum(z, largest))
+        return a, a
+
+    def backward(self, cache: Array, da: Array, *, xp: Namespace) -> Array:
+        """``dz`` from a."""
+        return da * cache

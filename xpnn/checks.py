@@ -36,7 +36,7 @@ def data(
     """
     backend = backends.of(X)
     xp = arrays.namespace(X=X)
-    X = features(backend.detach(X), network, xp, dtype=dtype, name=names[0])
+    X = features(backend.detach(X), network.input_shape, xp, dtype=dtype, name=names[0])
     n, k = X.shape[0], network.shapes[-1][0]
     y = targets(backend.detach(y), loss, n, k, xp, dtype=dtype, name=names[1])
     w = None if sample_weight is None else weights(backend.detach(sample_weight), n, xp, dtype=dtype)
@@ -57,8 +57,8 @@ def parameters(params: Array, network: Sequential, xp: Namespace, *, dtype: Any)
     return _finite(params, "params", xp, dtype)
 
 
-def features(X: Array, network: Sequential, xp: Namespace, *, dtype: Any, name: str = "X") -> Array:
-    """X as `dtype`, once it is found to be n ≥ 1 finite samples of the network's input shape.
+def features(X: Array, sample: tuple[int, ...], xp: Namespace, *, dtype: Any, name: str = "X") -> Array:
+    """X as `dtype`, once it is found to be n ≥ 1 finite samples of that shape.
 
     Raises
     ------
@@ -67,8 +67,8 @@ def features(X: Array, network: Sequential, xp: Namespace, *, dtype: Any, name: 
     """
     if X.dtype != dtype:
         _numeric(X, name, xp)
-    if tuple(X.shape[1:]) != network.input_shape:
-        wanted = ", ".join(map(str, network.input_shape))
+    if tuple(X.shape[1:]) != sample:
+        wanted = ", ".join(map(str, sample))
         hint = f" One sample is {name}[None, :], one feature {name}[:, None]." if X.ndim == 1 else ""
         raise InputError(
             f"{name} must have shape (n, {wanted}), one row per sample, for this network; got {tuple(X.shape)}.{hint}"

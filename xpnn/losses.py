@@ -144,9 +144,13 @@ class Loss:
             f"{tuple(y.shape)}" + (": y[:, None] makes a column." if y.ndim == 1 and t == 1 else ".")
         )
 
+    def _per_sample(self, terms: Array) -> int:
+        """How many terms of a sample the mean is over: all."""
+        return terms.shape[1]
+
     def _factor(self, terms: Array, sample_weight: Array | None, xp: Namespace) -> float | Array:
         """What multiplies every term: a number, or a column (n, 1) of weights."""
-        per_sample = terms.shape[1]
+        per_sample = self._per_sample(terms)
         if sample_weight is None:
             return 1.0 if self.reduction == "sum" else 1.0 / max(1, terms.shape[0] * per_sample)
         if sample_weight.shape != (terms.shape[0],):
@@ -504,6 +508,11 @@ _FUSED: dict[tuple[type[Activation], type[Loss]], type[Loss]] = {
     (Softmax, KullbackLeibler): SoftmaxKullbackLeibler,
     (Linear, MeanSquaredError): MeanSquaredError,
 }
+
+
+def fuse(activation: type[Activation], loss: type[Loss], of_logits: type[Loss]) -> None:
+    """Have a pair of an output activation and a loss computed as one function of the logits, with the same fields."""
+    _FUSED[activation, loss] = of_logits
 
 
 def fused(activation: Activation, loss: Loss) -> Loss | None:

@@ -268,7 +268,7 @@ class Model:
     def _forward(self, X: Array, xp: Namespace) -> Array:
         here = backends.of(X)
         with here.on(X):
-            X = checks.features(here.detach(X), self.network, xp, dtype=self.params.dtype)
+            X = checks.features(here.detach(X), self.network.input_shape, xp, dtype=self.params.dtype)
             return self._predictor((self.params, self.buffers), X)
 
     @cached_property

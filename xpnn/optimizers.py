@@ -661,7 +661,7 @@ class LBFGS(Optimizer):
 
     memory: int = 10
     gradient_tol: float = 1e-5
-    loss_tol: float = 2.2e-9
+    loss_tol: float = 1e7 * 2.0**-52  # SciPy's
     max_evaluations: int = 15_000
 
     def __post_init__(self) -> None:

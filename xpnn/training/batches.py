@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
+from operator import mul
 
 import numpy as np
 
@@ -102,11 +104,11 @@ class EpochLoss:
             return
         values = self._on_host(self._values)
         if self._mean:
-            weights = self._on_host(self._weights) if self._weights else np.asarray(self._sizes, np.float64)
-            self._sum += float(np.sum(values * weights))
-            self._weight += float(np.sum(weights))
+            weights = self._on_host(self._weights).tolist() if self._weights else self._sizes
+            self._sum += math.fsum(map(mul, values.tolist(), weights))
+            self._weight += math.fsum(weights)
         else:
-            self._sum += float(np.sum(values))
+            self._sum += math.fsum(values.tolist())
         self._values, self._weights, self._sizes = [], [], []
 
     def _on_host(self, scalars: list[Array]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

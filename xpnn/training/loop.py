@@ -318,11 +318,7 @@ class Loop:
     def _diverged(self, epoch: int, what: str) -> TrainingDiverged:
         # the last step of an epoch may be the one that blew up: the newest parameters with a finite loss are kept
         reached = list(self._reached)
-        finite = (
-            each
-            for each in reversed(reached)
-            if math.isfinite(float(self._value(self._params(each), each.buffers, *self.train)))
-        )
+        finite = (each for each in reversed(reached) if math.isfinite(self._loss_of(each)))
         good = next(finite, reached[0])
         rate = getattr(self.optimizer, "learning_rate", None)
         advice = "Standardise" if rate is None else f"Use a smaller learning rate (now {rate}) or standardise"
@@ -332,6 +328,10 @@ class Loop:
             model=self._model(good, "diverged"),
             epoch=epoch,
         )
+
+    def _loss_of(self, reached: _Reached) -> float:
+        """J over the training data, of the network as it predicts."""
+        return float(self._value(self._params(reached), reached.buffers, *self.train))
 
     def _keep(self, epoch: int, state: State) -> _Reached:
         """A copy, because the next step may write over the state; after the last there is none."""

@@ -1,0 +1,61 @@
+"""scikit-learn's own checks of what an estimator is, none of them expected to fail."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("sklearn")
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import xpnn
+from xpnn.estimators import MLPClassifier, MLPRegressor
+
+ESTIMATORS = [
+    MLPClassifier(max_iter=100),
+    MLPRegressor(max_iter=100),
+    MLPClassifier((5,), solver="lbfgs", max_iter=100),
+    MLPRegressor(hidden_layer_sizes=(30,), activation=["gelu"], optimizer=xpnn.Adam(0.05), max_iter=100),
+]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:Got `batch_size`")
+@parametrize_with_checks(ESTIMATORS)
+def test_scikit_learns_checks(estimator, check):
+    check(estimator)
+
+
+CHECKS = """
+import collections, json, sys, warnings
+from sklearn.utils.estimator_checks import check_estimator
+from xpnn.estimators import MLPClassifier, MLPRegressor
+
+found = []
+for estimator in (MLPClassifier(max_iter=100), MLPRegressor(max_iter=100)):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        results = check_estimator(estimator, on_fail=None, on_skip=None)
+    for each in results:
+        found.append([each["check_name"], each["status"], str(each["exception"])])
+print(json.dumps(found))
+"""
+
+
+def test_the_checks_of_array_libraries_run_and_pass():
+    environment = os.environ | {"SCIPY_ARRAY_API": "1"}
+    out = subprocess.run([sys.executable, "-c", CHECKS], env=environment, capture_output=True, text=True, check=True)
+    found = json.loads(out.stdout)
+    # a CuPy that has no GPU is no library that can be used here
+    failed = [row for row in found if row[1] == "failed" and "cuda" not in row[2].lower()]
+    assert failed == []
+    arrays = [row for row in found if "array_api" in row[0]]
+    ran = [row for row in arrays if row[1] == "passed"]
+    # array-api-strict on its devices, with values and weights, mixed inputs, another namespace: for both estimators
+    assert len(ran) >= 12, arrays
+    skipped = {row[2] for row in arrays if row[1] == "skipped"}
+    assert not any("SCIPY_ARRAY_API" in reason for reason in skipped), skipped
+    others = [row for row in found if row[1] == "skipped" and "array_api" not in row[0]]
+    assert others == []

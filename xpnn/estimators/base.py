@@ -1,0 +1,534 @@
+"""What both estimators share: scikit-learn's training, step by step, on xpnn's networks."""
+
+from __future__ import annotations
+
+import copy
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from numbers import Integral, Real
+from operator import is_
+from typing import Any, Self, cast
+
+import numpy as np
+from sklearn.base import BaseEstimator, is_classifier
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from xpnn import activations, arrays, backends, metrics, optimizers
+from xpnn.activations import Activation, Sigmoid
+from xpnn.errors import TrainingDiverged, TrainingInterrupted
+from xpnn.estimators import inputs, saving, scikit
+from xpnn.estimators.watch import Watch
+from xpnn.layers import Dense, Dropout
+from xpnn.losses import Loss
+from xpnn.metrics import output_of
+from xpnn.model import Model
+from xpnn.network import Sequential
+from xpnn.optimizers import LBFGS, Optimizer
+from xpnn.penalties import L2
+from xpnn.training.callbacks.base import as_callbacks
+from xpnn.training.progress import Progress
+from xpnn.training.step import State, predictor
+from xpnn.typing import Array, HostArray
+
+SCIKIT_NAMES = {"identity": "linear", "logistic": "sigmoid"}
+"""What scikit-learn calls otherwise."""
+
+
+class Perceptron(BaseEstimator):  # type: ignore[misc]
+    """Base of `MLPClassifier` and `MLPRegressor`; not for use by itself."""
+
+    _parameter_constraints: dict[str, Any] = {  # noqa: RUF012
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions({*activations.NAMES, *SCIKIT_NAMES}), Activation, "array-like"],
+        "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose", StrOptions({"bar"})],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "optimizer": [None, str, Optimizer],
+        "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
+        "callbacks": [None, list, tuple],
+        "monitor": [None, str],
+        "device": [None, str],
+    }
+
+    def _take(self, given: Mapping[str, Any]) -> None:
+        """Keep what the constructor was given, as it is."""
+        self.__dict__.update({name: value for name, value in given.items() if name not in ("self", "__class__")})
+
+    # what the two differ in
+
+    def _targets(self, y: HostArray, *, incremental: bool = False) -> HostArray:
+        """The checked y in the form that the loss takes; what of it is to be known from now on."""
+        raise NotImplementedError
+
+    def _encoded(self, y: HostArray) -> HostArray:
+        """A checked y in that form."""
+        raise NotImplementedError
+
+    def _output(self) -> tuple[Activation, Loss, Loss]:
+        """The activation of the output, the loss of the model, and the one that is trained."""
+        raise NotImplementedError
+
+    def _score_of(self, output: HostArray, y: Any, sample_weight: HostArray | None) -> float:
+        """How good outputs are for encoded targets; larger is better."""
+        raise NotImplementedError
+
+    def _weighted(self, y: HostArray, w: HostArray | None) -> HostArray | None:
+        """The weights, those of classes among them."""
+        return w
+
+    # training
+
+    def _is_stochastic(self) -> bool:
+        if self._searching:
+            raise AttributeError("partial_fit is only available for stochastic optimizers. lbfgs is not stochastic.")
+        return True
+
+    @property
+    def _searching(self) -> bool:
+        """Whether L-BFGS takes all the samples at once."""
+        if self.optimizer is None:
+            return bool(self.solver == "lbfgs")
+        return self.optimizer == "lbfgs" or isinstance(self.optimizer, LBFGS)
+
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, *, incremental: bool = False, validation_data: Any = None
+    ) -> None:
+        sizes = self._hidden()
+        first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        X, y = inputs.both(self, X, y, reset=first, numeric=not is_classifier(self))
+        w = self._weighted(y, inputs.weights(sample_weight, X))
+        targets = self._targets(y, incremental=incremental)
+        self._random_state = check_random_state(self.random_state)
+        if self.early_stopping and incremental:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        sparse = X if inputs.is_sparse(X) and not self._searching else None
+        if inputs.is_sparse(X):
+            X = X[:1].toarray() if sparse is not None else X.toarray()
+        X = inputs.placed(X, self.device)
+        network = self._network(X.shape[1], sizes)
+        with backends.of(X).on(X):
+            if first:
+                self._begin(network, X)
+            elif network != self._model.network:
+                raise ValueError(
+                    f"warm_start and partial_fit go on with the network there is, {_told(self._model.network)}, but "
+                    f"parameters and data now ask for {_told(network)}: use a new estimator, or warm_start=False."
+                )
+            else:
+                inputs.same_place(self, X, self._params(), "partial_fit" if incremental else "fit", placed=False)
+            if not self._searching and not hasattr(self, "loss_curve_"):
+                self._open_account()
+            self._train(
+                network, X, targets, w, sparse=sparse, incremental=incremental, validation_data=validation_data
+            )
+
+    def _hidden(self) -> list[int]:
+        sizes = self.hidden_layer_sizes
+        sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        if not all(isinstance(size, Integral) for size in sizes):
+            raise TypeError(f"hidden_layer_sizes must be whole numbers, got {sizes}.")
+        if np.any(np.asarray(sizes) <= 0):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        return [int(size) for size in sizes]
+
+    def _network(self, n_features: int, sizes: Sequence[int]) -> Sequential:
+        hidden = self._each(self.activation, "activation", len(sizes), (str, Activation))
+        shares = self._each(self.dropout, "dropout", len(sizes), (Real,))
+        layers: list[Any] = []
+        for units, f, share in zip(sizes, hidden, shares, strict=True):
+            name = SCIKIT_NAMES.get(f, f) if isinstance(f, str) else f
+            layers.append(Dense(units, activations.get(name)))
+            if share:
+                layers.append(Dropout(float(share)))
+        return Sequential(*layers, Dense(self.n_outputs_, self._output()[0]), input_shape=(n_features,))
+
+    def _each(self, given: Any, name: str, n: int, single: tuple[type, ...]) -> list[Any]:
+        """One for each hidden layer."""
+        if isinstance(given, single):
+            return [given] * n
+        if len(given) != n:
+            raise ValueError(f"{name} must be one, or one for each of the {n} hidden layers, got {given!r}.")
+        return list(given)
+
+    def _begin(self, network: Sequential, X: Array) -> None:
+        """Draw the weights, and forget the training before."""
+        dtype = inputs.dtype_name(X)
+        f = self.activation if isinstance(self.activation, str | Activation) else next(iter(self.activation), None)
+        logistic = f in ("logistic", "sigmoid") or isinstance(f, Sigmoid)
+        drawn = iter(scikit.first_weights(network, self._random_state, dtype, logistic=logistic))
+        layers = [next(drawn) if named else {} for named in network.parameter_shapes]
+        host = cast(HostArray, network.flatten(layers))
+        self._keep(network, backends.place(host, dtype, like=X, backend=None, device=None))
+        self.n_iter_ = self.t_ = 0
+        self.n_layers_ = len(self.coefs_) + 1
+        self._state: State | None = None
+        self._kind_of_state = ""
+        self._rate = float(self.learning_rate_init)
+        for name in ("loss_", "loss_curve_", "best_loss_", "validation_scores_", "validation_loss_curve_"):
+            self.__dict__.pop(name, None)
+
+    def _open_account(self) -> None:
+        """What is written down of epochs."""
+        early = self.early_stopping
+        self.loss_curve_: list[float] = []
+        self._no_improvement_count = 0
+        self.best_loss_ = None if early else np.inf
+        self.validation_scores_: list[float] | None = [] if early else None
+        self.best_validation_score_ = -np.inf if early else None
+
+    def _keep(self, network: Sequential, params: Array) -> None:
+        """Have these parameters from now on."""
+        self._model = Model(network, params, self._output()[1])
+        layers = [named for named in network.unflatten(params) if named]
+        self.coefs_ = [named["W"] for named in layers]
+        self.intercepts_ = [named["b"] for named in layers]
+        self._own = (*self.coefs_, *self.intercepts_)  # views of the parameters: those and no others are used
+
+    def _train(
+        self,
+        network: Sequential,
+        X: Array,
+        y: HostArray,
+        w: HostArray | None,
+        *,
+        sparse: Any,
+        incremental: bool,
+        validation_data: Any,
+    ) -> None:
+        xp, dtype = arrays.namespace(X=X), inputs.dtype_name(X)
+        rows, held = self._split(y) if validation_data is None else (None, None)
+        there = partial(inputs.there, X=X)
+        y = y if y.ndim == 1 else y.astype(dtype)
+        w = None if w is None else w.astype(dtype)
+
+        def part(which: HostArray | None, *, dense: bool = True) -> tuple[Array, Array, Any]:
+            if which is None:
+                return X, there(y), None if w is None else there(w)
+            if sparse is not None:
+                taken = xp.astype(there(sparse[which].toarray()), X.dtype) if dense else X
+            else:
+                taken = xp.take(X, there(which), axis=0)
+            return taken, there(y[which]), None if w is None else there(w[which])
+
+        train, check = part(rows, dense=False), part(held) if held is not None else None
+        n = train[1].shape[0]
+        # one epoch of partial_fit goes on with the rate there is, fit begins with that of its parameters
+        rate = scikit.Rate(self._rate if incremental else float(self.learning_rate_init))
+        optimizer = self._optimizer(rate)
+        kind = f"{type(optimizer).__name__}, {len(optimizer.init(self._params(), xp=xp))}"
+        shown = self._checked(validation_data, X) if validation_data is not None else check if self.monitor else None
+        if check is None and self.early_stopping and not self._searching:
+            check = shown
+        monitor, asked = self._asked(network, shown)
+        watch = Watch(self, rate, n, monitor=monitor, incremental=incremental)
+        if check is not None and monitor is None:
+            watch.scored = self._scorer(network, *check)
+        loop = scikit.ScikitLoop(
+            network=network,
+            loss=self._output()[2],
+            optimizer=optimizer,
+            train=train,
+            check=shown,
+            metrics=asked,
+            epochs=1 if incremental else self.max_iter,
+            batch_size=self._batch_size(n),
+            shuffle=self.shuffle,
+            tol=None,
+            seed=0
+            if not any(layer.noisy for layer in network.layers)
+            else int(self._random_state.randint(2**31 - 1)),
+            drawn=False,
+            compile=None,
+            xp=xp,
+            penalty=(L2(self.alpha, per_sample=True),) if self.alpha else (),
+            callbacks=[
+                *map(copy.copy, as_callbacks(self.callbacks or ())),  # those given stay as they are, for clones
+                watch,
+                *([Progress()] if self.verbose == "bar" else []),
+            ],
+            shuffled=self._order(n),
+            going_on=self._state if self._kind_of_state == kind else None,
+            sparse=sparse if sparse is None or rows is None else sparse[rows],
+        )
+        try:
+            model = loop.run(arrays.copy(self._params(), xp))
+        except TrainingInterrupted as error:
+            warnings.warn("Training interrupted by user.", stacklevel=5)
+            model, best = error.model, watch.restored
+            if best is not None:
+                model = replace(model, params=best.params)
+        except TrainingDiverged as error:
+            raise ValueError(
+                "Solver produced non-finite parameter weights. The input data may contain large values and need to "
+                "be preprocessed."
+            ) from error
+        self._state, self._kind_of_state = loop.state, kind
+        self._keep(network, model.params)
+        if shown is not None:
+            before = getattr(self, "validation_loss_curve_", [])
+            self.validation_loss_curve_ = [*before, *model.history["validation_loss"]]
+        self._history = model.history
+        watch.finish(model)
+
+    def _split(self, y: HostArray) -> tuple[HostArray | None, HostArray | None]:
+        """The rows to train on, None for all, and those held out."""
+        if not self.early_stopping or self._searching:
+            return None, None
+        stratify = y if is_classifier(self) and self.n_outputs_ == 1 else None
+        rows, held = train_test_split(
+            np.arange(len(y)),
+            random_state=self._random_state,
+            test_size=self.validation_fraction,
+            stratify=stratify,
+        )
+        if len(held) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+            )
+        return rows, held
+
+    def _checked(self, validation_data: Any, X: Array) -> tuple[Array, Array, None]:
+        """The validation data where the training is."""
+        if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
+            raise ValueError("validation_data must be a pair (X, y).")
+        X_val, y_val = inputs.both(self, *validation_data, reset=False, numeric=not is_classifier(self))
+        inputs.same_place(self, X_val, X, "fit", placed=self.device is not None)
+        X_val = inputs.placed(X_val.toarray() if inputs.is_sparse(X_val) else X_val, self.device)
+        if X_val.dtype != X.dtype:
+            X_val = arrays.namespace(X=X_val).astype(X_val, X.dtype)
+        if is_classifier(self):
+            unknown = np.setdiff1d(y_val, self.classes_)
+            if len(unknown):
+                raise ValueError(f"validation_data has classes that y has not: {unknown}.")
+        encoded = self._encoded(y_val[:, 0] if y_val.ndim == 2 and y_val.shape[1] == 1 else y_val)
+        encoded = encoded if encoded.ndim == 1 else encoded.astype(inputs.dtype_name(X))
+        return X_val, inputs.there(encoded, X=X), None
+
+    def _asked(self, network: Sequential, shown: object) -> tuple[str | None, dict[str, Any]]:
+        """What `monitor` is called in the history, and the metric that it names, if it is one."""
+        if self.monitor is None:
+            return None, {}
+        if self._searching and self.early_stopping:
+            raise ValueError(
+                f"monitor={self.monitor!r}: L-BFGS does not stop early; leave out monitor or use adam or sgd."
+            )
+        if self.monitor == "loss":
+            return "loss", {}
+        name = self.monitor.removeprefix("validation_")
+        if shown is None:
+            raise ValueError(f"monitor={self.monitor!r} needs early_stopping=True or validation_data.")
+        if name == "loss":
+            return "validation_loss", {}
+        loss = self._output()[2]
+        found = metrics.asked([name], output_of(network.output_activation, loss), self.n_outputs_)
+        return f"validation_{name}", {f"validation_{each}": metric for each, metric in found.items()}
+
+    def _scorer(self, network: Sequential, X: Array, y: Array, w: Any) -> Any:
+        """A function of the parameters: the score on data held out; NaN if outputs are not finite."""
+        backend = backends.of(X)
+        predict = predictor(network, backend, arrays.namespace(X=X))
+        host_y, host_w = backend.to_host(y), None if w is None else backend.to_host(w)
+
+        def score(params: Array) -> float:
+            output = backend.to_host(predict((params, None), X))
+            return self._score_of(output, host_y, host_w) if np.isfinite(output).all() else np.nan
+
+        return score
+
+    def _batch_size(self, n: int) -> int:
+        if self._searching:
+            return n
+        if self.batch_size == "auto":
+            return min(200, n)
+        if self.batch_size > n:
+            warnings.warn(
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=6
+            )
+        return int(min(self.batch_size, n))
+
+    def _order(self, n: int) -> Any:
+        """A function of the epoch: the rows in the order in which scikit-learn would take them."""
+        if not self.shuffle or self._searching:
+            return lambda epoch: None
+        order = np.arange(n)
+
+        def shuffled(epoch: int) -> HostArray:
+            nonlocal order
+            permutation = np.arange(n)
+            self._random_state.shuffle(permutation)
+            order = order[permutation]
+            return order
+
+        return shuffled
+
+    def _optimizer(self, rate: scikit.Rate) -> Optimizer:
+        if self.optimizer is not None:
+            return optimizers.get(self.optimizer)
+        if self.solver == "lbfgs":
+            return LBFGS(gradient_tol=self.tol, max_evaluations=self.max_fun)
+        if self.solver == "sgd":
+            return scikit.SGD(rate, self.momentum, self.nesterovs_momentum)
+        return scikit.Adam(rate, self.beta_1, self.beta_2, self.epsilon)
+
+    # using
+
+    def _params(self) -> Array:
+        """The parameters: those of `coefs_` and `intercepts_`, should somebody have put others there."""
+        now = (*self.coefs_, *self.intercepts_)
+        if len(now) != len(self._own) or not all(map(is_, now, self._own)):
+            network = self._model.network
+            given = iter(zip(self.coefs_, self.intercepts_, strict=True))
+            layers = [
+                dict(zip(("W", "b"), next(given), strict=True)) if named else {} for named in network.parameter_shapes
+            ]
+            self._keep(network, network.flatten(layers))
+        return self._model.params
+
+    def _forward(self, X: Any, method: str, *, logits: bool = False) -> Array:
+        """Ŷ, or Z of the output, (n, k), where X is."""
+        if "coefs_" not in vars(self):
+            check_is_fitted(self)  # raises
+        params = self._params()
+        inputs.same_place(self, X, params, method, placed=self.device is not None)
+        given = inputs.features(self, X, reset=False)
+        if not inputs.is_sparse(given):
+            return self._output_of(given, params, logits)
+        blocks = [given[i : i + inputs.ROWS].toarray() for i in range(0, given.shape[0], inputs.ROWS)]
+        return cast(Array, np.concatenate([self._output_of(block, params, logits) for block in blocks]))
+
+    def _output_of(self, given: Array, params: Array, logits: bool) -> Array:
+        X = inputs.placed_like(given, params)
+        backend = backends.of(X)
+        with backend.on(X):
+            if X.dtype != params.dtype:
+                X = arrays.namespace(X=X).astype(X, params.dtype)
+            output = (self._logits if logits else self._model)._predictor((params, None), X)
+        return output if X is given else inputs.back(output, given)
+
+    @property
+    def _logits(self) -> Model:
+        return replace(self._model, network=self._model.network.to_logits())
+
+    def to_model(self) -> Model:
+        """The `Model` underneath: network, parameters, history and the names of the classes."""
+        check_is_fitted(self)
+        labels = [each.item() for each in self.classes_] if is_classifier(self) and len(self.classes_) > 1 else None
+        history = {name: list(values) for name, values in self._history.items()}
+        return replace(self._model, params=self._params(), labels=labels, history=history, metadata={})
+
+    def to(self, backend: str, device: str | None = None) -> Perceptron:
+        """Move what was learned to another library or device, to predict and go on training there.
+
+        Parameters
+        ----------
+        backend : str
+            ``"numpy"``, ``"cupy"``, ``"torch"``, ``"jax"`` or another library's package name.
+        device : str, optional
+            ``"cpu"``, ``"cuda:0"``, …; the library's default device if not given.
+
+        Returns
+        -------
+        Perceptron
+            Itself.
+
+        Raises
+        ------
+        BackendError
+            If the library or device cannot be used here.
+        """
+        check_is_fitted(self)
+        model = replace(self._model, params=self._params()).to(backend, device=device)
+        if self._state is not None:
+            moments = tuple(
+                backends.place(
+                    inputs.on_host(each), inputs.dtype_name(each), like=model.params, backend=None, device=None
+                )
+                for each in self._state.moments
+            )
+            self._state = State(model.params, None, moments, self._state.step)
+        self._keep(model.network, model.params)
+        return self
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the estimator to a model file, which `load` and ``xpnn.load`` read.
+
+        Kept are the parameters of the constructor but callbacks and generators, what was learned, and the attributes;
+        not the optimizer's moments.
+
+        Parameters
+        ----------
+        path : path
+
+        Raises
+        ------
+        ModelFileError
+            If the file cannot be written.
+        """
+        saving.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], **where: Any) -> Self:
+        """Read an estimator that `save` wrote.
+
+        Parameters
+        ----------
+        path : path
+        where
+            ``like``, ``backend`` and ``device``, as ``xpnn.load`` takes them.
+
+        Returns
+        -------
+        estimator
+
+        Raises
+        ------
+        ModelFileError
+            If the file is missing, broken, or holds something else.
+        """
+        return cast(Self, saving.load(cls, path, **where))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.array_api_support = True
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        if state.pop("_own", None):
+            state["_model"] = replace(self._model, params=self._params())
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "_model" in state:  # copies have no memory in common, views have
+            self._keep(self._model.network, self._model.params)
+
+
+def _told(network: Sequential) -> str:
+    """A network in a message: its nodes and activations."""
+    return f"{network.name} ({', '.join(str(getattr(each, 'activation', each)) for each in network.layers)})"

@@ -1,0 +1,413 @@
+"""The classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.metrics import accuracy_score
+from sklearn.utils import compute_sample_weight
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
+from sklearn.utils.validation import column_or_1d
+
+from xpnn import arrays, backends, losses
+from xpnn.activations import Activation, Sigmoid, Softmax
+from xpnn.estimators import inputs, scikit
+from xpnn.estimators.base import Perceptron
+from xpnn.losses import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    Hinge,
+    KullbackLeibler,
+    Loss,
+    Poisson,
+    Quantile,
+)
+from xpnn.typing import HostArray
+
+
+class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
+    """scikit-learn's ``MLPClassifier``, on any array library and device.
+
+    Parameters, attributes and results are those of ``sklearn.neural_network.MLPClassifier``; those after `max_fun`
+    are xpnn's own.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int
+        The nodes of each hidden layer.
+    activation : str, Activation, or one per hidden layer
+        ``"relu"``, ``"tanh"``, ``"logistic"`` (sigmoid), ``"identity"`` (linear), or any other of xpnn's, by its name
+        or as an object.
+    solver : {"adam", "sgd", "lbfgs"}
+        How to go downhill.
+    alpha : float
+        The strength of the L2 penalty on weights, ≥ 0; divided by the samples of each batch.
+    batch_size : int or "auto"
+        Samples per step; ``"auto"``: at most 200. Without meaning for ``"lbfgs"``.
+    learning_rate : {"constant", "invscaling", "adaptive"}
+        Of ``"sgd"``: as it is, over the samples seen to the power of `power_t`, or over 5 whenever `n_iter_no_change`
+        epochs were in vain.
+    learning_rate_init : float
+        The rate to begin with, > 0.
+    power_t : float
+        The exponent of ``"invscaling"``.
+    max_iter : int
+        Epochs at most; iterations of ``"lbfgs"``.
+    shuffle : bool
+        Whether the data are drawn in a new order in each epoch.
+    random_state : int, RandomState or None
+        Decides weights, order and split, as in scikit-learn.
+    tol : float
+        By how much loss or score must become better to count; the largest element of the gradient at which
+        ``"lbfgs"`` ends.
+    verbose : bool, int or "bar"
+        Whether to print each epoch's loss; ``"bar"``: to show a progress bar.
+    warm_start : bool
+        Whether `fit` goes on from the training before, the optimizer's state included.
+    momentum : float
+        Of ``"sgd"``, from 0 to 1.
+    nesterovs_momentum : bool
+        Of ``"sgd"``.
+    early_stopping : bool
+        Whether to hold out data, to stop when the score on them has not become better in `n_iter_no_change` epochs,
+        and to go back to the best parameters.
+    validation_fraction : float
+        The share to hold out.
+    beta_1, beta_2, epsilon : float
+        Of ``"adam"``.
+    n_iter_no_change : int or inf
+        How many epochs in vain are let pass.
+    max_fun : int
+        How often ``"lbfgs"`` may evaluate the loss.
+    loss : str or Loss, optional
+        One of xpnn's instead of the cross-entropy.
+    optimizer : str or Optimizer, optional
+        One of xpnn's instead of `solver`.
+    dropout : float or sequence of float
+        The share of nodes to leave out after each hidden layer, or one per layer.
+    class_weight : "balanced" or mapping, optional
+        What the samples of each class weigh, by the classes as they are in y.
+    callbacks : sequence of Callback or callable, optional
+        xpnn's, as `xpnn.fit` takes them.
+    monitor : str, optional
+        What early stopping watches instead of the score: ``"validation_loss"`` or a metric such as
+        ``"validation_f1"``.
+    device : str, optional
+        Where to train on data that come as tables, lists or NumPy arrays: ``"cuda"``, ``"cuda:1"``, or a library and
+        perhaps its device, ``"torch"``, ``"cupy:cuda:0"``. What comes out is NumPy's again. Arrays of other libraries
+        are trained on where they are.
+
+    Attributes
+    ----------
+    classes_ : array
+        The classes as they are in y, in order.
+    coefs_, intercepts_ : list of array
+        W and b of each layer, where it was trained.
+    loss_, best_loss_ : float
+        The loss of the last epoch and the least; None with early stopping.
+    loss_curve_ : list of float
+        The loss of each epoch; not for ``"lbfgs"``.
+    validation_scores_, best_validation_score_ : list of float, float
+        With early stopping; else None.
+    validation_loss_curve_ : list of float
+        The loss on the validation data, if they are given to `fit` or `monitor` needs them.
+    n_iter_, t_ : int
+        The epochs of the last call of `fit`, and the samples seen.
+    n_layers_, n_outputs_ : int
+    out_activation_ : str
+        scikit-learn's name of the output's activation.
+    n_features_in_ : int
+    feature_names_in_ : array of str
+        If X was a table whose columns have names.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> import xpnn
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = xpnn.MLPClassifier((20,), max_iter=1000, random_state=0).fit(X, y)
+    >>> bool(model.score(X, y) > 0.95)
+    True
+    """
+
+    _parameter_constraints: dict[str, Any] = {  # noqa: RUF012
+        **Perceptron._parameter_constraints,
+        "loss": [None, str, Loss],
+        "class_weight": [None, StrOptions({"balanced"}), Mapping],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: Any = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: Any = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        loss: Any = None,
+        optimizer: Any = None,
+        dropout: Any = 0.0,
+        class_weight: Any = None,
+        callbacks: Any = None,
+        monitor: str | None = None,
+        device: str | None = None,
+    ) -> None:
+        self._take(locals())
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> MLPClassifier:
+        """Train.
+
+        Parameters
+        ----------
+        X : array, table or sparse matrix, shape (n, d)
+        y : array, shape (n,), or (n, k) of 0 and 1 for several labels at once
+            The classes, numbers or text.
+        sample_weight : array, shape (n,), optional
+        validation_data : (X, y), optional
+            Data to compute ``validation_loss_curve_`` on after each epoch.
+
+        Returns
+        -------
+        MLPClassifier
+            Itself.
+        """
+        self._fit(X, y, sample_weight, validation_data=validation_data)
+        return self
+
+    @available_if(lambda estimator: estimator._is_stochastic())  # type: ignore[untyped-decorator]
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:
+        """Go through these data once, on from the training before; not for ``"lbfgs"``.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As `fit` takes them.
+        classes : array, optional
+            All classes; needed at the first call.
+
+        Returns
+        -------
+        MLPClassifier
+            Itself.
+        """
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' is not known from a part of the data: compute_class_weight('balanced', "
+                "classes=classes, y=y) of all of them gives a mapping to pass instead."
+            )
+        if _check_partial_fit_first_call(self, inputs.on_host(classes)):
+            y_host, known = inputs.on_host(y), unique_labels(inputs.on_host(classes))
+            self._learn_classes(y_host if type_of_target(y_host).startswith("multilabel") else known)
+            self.classes_ = known
+        self._fit(X, y, sample_weight, incremental=True)
+        return self
+
+    def _targets(self, y: HostArray, *, incremental: bool = False) -> HostArray:
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        if not hasattr(self, "classes_") or not (self.warm_start or incremental):
+            self._learn_classes(y)
+        else:
+            self._check_classes(y)
+        self.out_activation_ = "softmax" if self._kind == "multiclass" else "logistic"
+        encoded = self._encoded(y)
+        self.n_outputs_ = len(self.classes_) if encoded.ndim == 1 else encoded.shape[1]
+        return encoded
+
+    def _learn_classes(self, y: HostArray) -> None:
+        self._kind = type_of_target(y, input_name="y")
+        if "multioutput" in self._kind:
+            raise ValueError("Multioutput target data is not supported: give one column of classes, or 0 and 1.")
+        self.classes_ = unique_labels(y)
+        self._sparse_labels = hasattr(y, "toarray")
+
+    def _check_classes(self, y: HostArray) -> None:
+        if type_of_target(y).startswith("multilabel") != self._kind.startswith("multilabel"):
+            raise ValueError(f"The estimator was fitted with {self._kind} targets, and y is {type_of_target(y)} now.")
+        classes = unique_labels(y)
+        if self.warm_start:
+            if set(classes) != set(self.classes_):
+                raise ValueError(
+                    "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
+                    f"Previously got {self.classes_}, `y` has {classes}"
+                )
+        elif len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {classes}."
+            )
+
+    def _encoded(self, y: HostArray) -> HostArray:
+        if self._kind == "multiclass":
+            numbers = np.searchsorted(self.classes_, y)
+            return numbers if self._of_classes() else np.eye(len(self.classes_))[numbers]
+        if self._kind == "binary":
+            return np.asarray(y == self.classes_[-1])[:, None] & (len(self.classes_) > 1)
+        return y.toarray() if hasattr(y, "toarray") else y
+
+    def _weighted(self, y: HostArray, w: HostArray | None) -> HostArray | None:
+        if self.class_weight is None:
+            return w
+        by_class = compute_sample_weight(self.class_weight, y)
+        return by_class if w is None else w * by_class
+
+    def _of_classes(self) -> bool:
+        """Whether the loss takes class numbers."""
+        return self.loss is None or isinstance(losses.get(self.loss), CategoricalCrossentropy)
+
+    def _output(self) -> tuple[Activation, Loss, Loss]:
+        f = Softmax() if self.out_activation_ == "softmax" else Sigmoid()
+        if self.loss is None:
+            if isinstance(f, Softmax):
+                return f, CategoricalCrossentropy(), scikit.ClassesCrossentropy()
+            return f, BinaryCrossentropy(), scikit.LabelsCrossentropy()
+        loss = losses.get(self.loss)
+        if isinstance(loss, Hinge | Poisson | Quantile):
+            raise ValueError(f"loss={self.loss!r} is not for probabilities: use a cross-entropy, or xpnn.fit.")
+        if isinstance(loss, CategoricalCrossentropy | KullbackLeibler) and isinstance(f, Sigmoid):
+            raise ValueError(
+                f"loss={self.loss!r} needs an output for each of more than two classes; two classes, or several "
+                "labels, have sigmoid outputs here: leave out loss, or use binary_crossentropy."
+            )
+        return f, loss, loss
+
+    def _score_of(self, output: HostArray, y: Any, sample_weight: HostArray | None) -> float:
+        softmax = self.out_activation_ == "softmax"
+        if softmax:
+            y = y if y.ndim == 1 else np.argmax(y, axis=1)
+            decided = np.argmax(output, axis=1)
+        else:
+            several = len(self.classes_) > 1  # one class: all are of it
+            decided = np.asarray((output > 0.5) & several, y.dtype)  # type: ignore[operator]
+        return float(accuracy_score(y, decided, sample_weight=sample_weight))
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The accuracy of the predictions; of several labels, the share of samples with all right.
+
+        Parameters
+        ----------
+        X : array, table or sparse matrix, shape (n, d)
+        y : array
+            As `fit` takes it.
+        sample_weight : array, shape (n,), optional
+
+        Returns
+        -------
+        float
+        """
+        predicted, y, w = map(inputs.on_host, (self.predict(X), y, sample_weight))
+        return float(accuracy_score(y, predicted, sample_weight=w))
+
+    def predict(self, X: Any) -> Any:
+        """The predicted classes.
+
+        Parameters
+        ----------
+        X : array, table or sparse matrix, shape (n, d)
+
+        Returns
+        -------
+        array, shape (n,), or (n, k) for several labels
+            In X's library and on its device; NumPy's for tables, and for classes that are text.
+        """
+        output = self._forward(X, "predict")
+        xp, backend = arrays.namespace(output=output), backends.of(output)
+        with backend.on(output):
+            if self.out_activation_ == "softmax":
+                rows = xp.argmax(output, axis=1)
+            else:
+                rows = xp.astype(output > 0.5, arrays.default_integer(xp))
+                if self._kind.startswith("multilabel"):
+                    return rows if inputs.namespace_of(rows) is not None else self._indicators(rows)
+                rows = rows[:, 0] * min(1, len(self.classes_) - 1)  # one class: all are of it
+            if inputs.namespace_of(rows) is None or self.classes_.dtype.kind not in "biuf":
+                return self.classes_[backend.to_host(rows)]
+            classes = arrays.from_host(self.classes_, xp, device=arrays.device(output))
+            return xp.take(classes, rows, axis=0)
+
+    def _indicators(self, rows: HostArray) -> Any:
+        """Several labels as they were given: sparse if they were."""
+        if not self._sparse_labels:
+            return rows
+        from scipy.sparse import csr_matrix
+
+        return csr_matrix(rows)
+
+    def predict_proba(self, X: Any) -> Any:
+        """The probability of each class.
+
+        Parameters
+        ----------
+        X : array, table or sparse matrix, shape (n, d)
+
+        Returns
+        -------
+        array, shape (n, k)
+            Columns in the order of `classes_`.
+        """
+        return self._probabilities(X, "predict_proba")
+
+    def predict_log_proba(self, X: Any) -> Any:
+        """The logarithm of `predict_proba`.
+
+        Parameters
+        ----------
+        X : array, table or sparse matrix, shape (n, d)
+
+        Returns
+        -------
+        array, shape (n, k)
+        """
+        probabilities = self._probabilities(X, "predict_log_proba")
+        return arrays.namespace(probabilities=probabilities).log(probabilities)
+
+    def decision_function(self, X: Any) -> Any:
+        """Z of the output layer: the larger, the surer.
+
+        Parameters
+        ----------
+        X : array, table or sparse matrix, shape (n, d)
+
+        Returns
+        -------
+        array, shape (n,) of two classes, otherwise (n, k)
+        """
+        logits = self._forward(X, "decision_function", logits=True)
+        several = self._kind.startswith("multilabel")
+        return logits[:, 0] if self.n_outputs_ == 1 and not several else logits
+
+    def _probabilities(self, X: Any, method: str) -> Any:
+        output = self._forward(X, method)
+        if self.n_outputs_ > 1:
+            return output
+        xp = arrays.namespace(output=output)
+        return xp.concat([1.0 - output, output], axis=1)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

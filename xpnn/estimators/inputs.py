@@ -1,0 +1,182 @@
+"""What estimators are given: tables and arrays of any library; y and weights follow X."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+from sklearn.utils.validation import (
+    _check_n_features,
+    _check_sample_weight,
+    _check_y,
+    check_consistent_length,
+    validate_data,
+)
+
+from xpnn import arrays, backends, checks
+from xpnn.errors import ArrayError, BackendError, InputError
+from xpnn.typing import Array, HostArray
+
+FLOATS = (np.float64, np.float32)
+
+
+def namespace_of(X: Any) -> Any:
+    """The namespace of an array of another library than NumPy; None for all that becomes a NumPy array."""
+    if type(X) is np.ndarray:
+        return None
+    try:
+        xp = arrays.namespace(X=X)
+    except ArrayError:
+        return None
+    return None if arrays.library(xp) == "numpy" else xp
+
+
+def on_host(values: Any) -> Any:
+    """An array of any library as a NumPy array; everything else as it is."""
+    if namespace_of(values) is None:
+        return values
+    backend = backends.of(values)
+    return np.array(backend.to_host(backend.detach(values)))
+
+
+def features(estimator: Any, X: Any, *, reset: bool) -> Any:
+    """X checked, (n, d), in float32 or float64: an array of its own library, sparse matrices as they are."""
+    if namespace_of(X) is None:
+        return validate_data(estimator, X, accept_sparse="csr", dtype=FLOATS, reset=reset)
+    _check_features(estimator, X, reset=reset)
+    return _foreign(X)
+
+
+def _check_features(estimator: Any, X: Any, *, reset: bool) -> None:
+    """Their number; an array has no names for them."""
+    _check_n_features(estimator, X, reset=reset)
+    if reset:
+        vars(estimator).pop("feature_names_in_", None)
+
+
+def both(estimator: Any, X: Any, y: Any, *, reset: bool, numeric: bool) -> tuple[Any, HostArray]:
+    """X as `features` gives it, and y checked on the host."""
+    if namespace_of(X) is None:
+        return validate_data(
+            estimator,
+            X,
+            on_host(y),
+            accept_sparse="csr",
+            multi_output=True,
+            y_numeric=numeric,
+            dtype=FLOATS,
+            reset=reset,
+        )
+    if y is None:
+        raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None.")
+    _check_features(estimator, X, reset=reset)
+    X = _foreign(X)
+    y = _check_y(on_host(y), multi_output=True, y_numeric=numeric, estimator=estimator)
+    check_consistent_length(np.empty((X.shape[0], 0)), y)
+    return X, y
+
+
+def _foreign(X: Any) -> Array:
+    """An array of another library: real, finite, of two axes."""
+    if X.ndim != 2:
+        raise ValueError(
+            f"Expected 2D array, got {X.ndim}D array instead. Reshape your data either using array.reshape(-1, 1) if "
+            "your data has a single feature or array.reshape(1, -1) if it contains a single sample."
+        )
+    xp, backend = arrays.namespace(X=X), backends.of(X)
+    with backend.on(X):
+        X = backend.detach(X)
+        return checks.features(X, (X.shape[1],), xp, dtype=arrays.real_dtype(X, xp))
+
+
+def weights(sample_weight: Any, X: Any) -> HostArray | None:
+    """The weights on the host, in X's dtype; None if there are none."""
+    if sample_weight is None:
+        return None
+    return cast(HostArray, _check_sample_weight(on_host(sample_weight), np.empty((X.shape[0], 1), dtype_name(X))))
+
+
+def dtype_name(X: Any) -> str:
+    """``"float32"`` or ``"float64"``."""
+    return str(X.dtype).split(".")[-1]
+
+
+def there(host: HostArray, *, X: Array) -> Array:
+    """A host array in X's library and on its device."""
+    return arrays.from_host(host, arrays.namespace(X=X), device=arrays.device(X))
+
+
+def placed(X: Any, device: str | None) -> Array:
+    """X where it is trained on: on the device asked for if it is a NumPy array.
+
+    Where there is no float64 it becomes float32.
+    """
+    if device is None or namespace_of(X) is not None:
+        return cast(Array, X)
+    name, where = library_and_device(device)
+    try:
+        return backends.place(X, dtype_name(X), like=None, backend=name, device=where)
+    except BackendError:
+        if dtype_name(X) == "float32":
+            raise
+    return backends.place(X, "float32", like=None, backend=name, device=where)  # JAX as it comes, Apple's GPUs
+
+
+def placed_like(X: Array, params: Array) -> Array:
+    """A NumPy array where the parameters are; others as they are."""
+    if namespace_of(X) is not None or namespace_of(params) is None:
+        return X
+    return backends.place(cast(HostArray, X), dtype_name(params), like=params, backend=None, device=None)
+
+
+def library_and_device(device: str) -> tuple[str, str | None]:
+    """What a device such as ``"cuda:0"``, ``"torch"`` or ``"torch:cuda:0"`` means.
+
+    Raises
+    ------
+    BackendError
+        If there is no such device.
+    """
+    name, _, where = device.partition(":")
+    if name in backends.KNOWN:
+        return name, where or None
+    found = [each for each in backends.devices() if each.usable and each.device]
+    for each in found:
+        if each.device is not None and device in (each.device, each.device.partition(":")[0]):
+            return each.library, each.device
+    usable = ", ".join(f"{each.library}:{each.device}" for each in found)
+    raise BackendError(f"no library here has a device {device!r} that can be used; there are: {usable}.")
+
+
+def back(output: Array, given: Any) -> Array:
+    """An output for data that were moved: a NumPy array."""
+    return cast(Array, np.array(on_host(output))) if namespace_of(output) is not None else output
+
+
+def same_place(estimator: Any, X: Any, params: Array, method: str, *, placed: bool) -> None:
+    """Raise `InputError` unless X is of the library and on the device of the parameters."""
+    here, there = namespace_of(X), namespace_of(params)
+    if here is None and (there is None or placed):
+        return
+    backend = backends.of(params)
+    fitted = f"{backend.name} on {backend.device_name(params)}"
+    if here is not None:
+        mine = backends.of(X)
+        given = f"{mine.name} on {mine.device_name(X)}"
+        move = f"to({mine.name!r}, {mine.device_name(X)!r})"
+    else:
+        given, move = "numpy", "to('numpy')"
+    if given != fitted:
+        raise InputError(
+            f"Inputs passed to {type(estimator).__name__}.{method}() must use the same namespace and the same device "
+            f"as those passed to fit(): it was fitted on {fitted}, and X is {given}. estimator.{move} moves it."
+        )
+
+
+def is_sparse(X: Any) -> bool:
+    """Whether it is one of SciPy's sparse matrices or arrays."""
+    return hasattr(X, "toarray") and hasattr(X, "indptr")
+
+
+ROWS = 2048
+"""Rows of a sparse matrix that are made dense at a time, to predict."""

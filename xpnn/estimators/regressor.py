@@ -1,0 +1,257 @@
+"""The regressor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import RegressorMixin, _fit_context
+from sklearn.metrics import r2_score
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import column_or_1d
+
+from xpnn import losses
+from xpnn.activations import Activation, Exp, Linear
+from xpnn.estimators import inputs, scikit
+from xpnn.estimators.base import Perceptron
+from xpnn.losses import Loss, MeanSquaredError, Poisson, Quantile
+from xpnn.typing import HostArray
+
+
+class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
+    """scikit-learn's ``MLPRegressor``, on any array library and device.
+
+    Parameters, attributes and results are those of ``sklearn.neural_network.MLPRegressor``; those after `max_fun`
+    are xpnn's own.
+
+    Parameters
+    ----------
+    loss : {"squared_error", "poisson"}, str or Loss
+        Half the squared error; half the Poisson deviance, with an exponential output, for targets ≥ 0; or any other
+        of xpnn's with a linear output, by its name or as an object.
+    hidden_layer_sizes : int or sequence of int
+        The nodes of each hidden layer.
+    activation : str, Activation, or one per hidden layer
+        ``"relu"``, ``"tanh"``, ``"logistic"`` (sigmoid), ``"identity"`` (linear), or any other of xpnn's, by its name
+        or as an object.
+    solver : {"adam", "sgd", "lbfgs"}
+        How to go downhill.
+    alpha : float
+        The strength of the L2 penalty on weights, ≥ 0; divided by the samples of each batch.
+    batch_size : int or "auto"
+        Samples per step; ``"auto"``: at most 200. Without meaning for ``"lbfgs"``.
+    learning_rate : {"constant", "invscaling", "adaptive"}
+        Of ``"sgd"``: as it is, over the samples seen to the power of `power_t`, or over 5 whenever `n_iter_no_change`
+        epochs were in vain.
+    learning_rate_init : float
+        The rate to begin with, > 0.
+    power_t : float
+        The exponent of ``"invscaling"``.
+    max_iter : int
+        Epochs at most; iterations of ``"lbfgs"``.
+    shuffle : bool
+        Whether the data are drawn in a new order in each epoch.
+    random_state : int, RandomState or None
+        Decides weights, order and split, as in scikit-learn.
+    tol : float
+        By how much loss or score must become better to count; the largest element of the gradient at which
+        ``"lbfgs"`` ends.
+    verbose : bool, int or "bar"
+        Whether to print each epoch's loss; ``"bar"``: to show a progress bar.
+    warm_start : bool
+        Whether `fit` goes on from the training before, the optimizer's state included.
+    momentum : float
+        Of ``"sgd"``, from 0 to 1.
+    nesterovs_momentum : bool
+        Of ``"sgd"``.
+    early_stopping : bool
+        Whether to hold out data, to stop when the score on them has not become better in `n_iter_no_change` epochs,
+        and to go back to the best parameters.
+    validation_fraction : float
+        The share to hold out.
+    beta_1, beta_2, epsilon : float
+        Of ``"adam"``.
+    n_iter_no_change : int or inf
+        How many epochs in vain are let pass.
+    max_fun : int
+        How often ``"lbfgs"`` may evaluate the loss.
+    optimizer : str or Optimizer, optional
+        One of xpnn's instead of `solver`.
+    dropout : float or sequence of float
+        The share of nodes to leave out after each hidden layer, or one per layer.
+    callbacks : sequence of Callback or callable, optional
+        xpnn's, as `xpnn.fit` takes them.
+    monitor : str, optional
+        What early stopping watches instead of the score: ``"validation_loss"`` or a metric such as
+        ``"validation_f1"``.
+    device : str, optional
+        Where to train on data that come as tables, lists or NumPy arrays: ``"cuda"``, ``"cuda:1"``, or a library and
+        perhaps its device, ``"torch"``, ``"cupy:cuda:0"``. What comes out is NumPy's again. Arrays of other libraries
+        are trained on where they are.
+
+    Attributes
+    ----------
+    coefs_, intercepts_ : list of array
+        W and b of each layer, where it was trained.
+    loss_, best_loss_ : float
+        The loss of the last epoch and the least; None with early stopping.
+    loss_curve_ : list of float
+        The loss of each epoch; not for ``"lbfgs"``.
+    validation_scores_, best_validation_score_ : list of float, float
+        With early stopping; else None.
+    validation_loss_curve_ : list of float
+        The loss on the validation data, if they are given to `fit` or `monitor` needs them.
+    n_iter_, t_ : int
+        The epochs of the last call of `fit`, and the samples seen.
+    n_layers_, n_outputs_ : int
+    out_activation_ : str
+        scikit-learn's name of the output's activation.
+    n_features_in_ : int
+    feature_names_in_ : array of str
+        If X was a table whose columns have names.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> import xpnn
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = xpnn.MLPRegressor((20,), solver="lbfgs", max_iter=200, alpha=1.0, random_state=0).fit(X, y)
+    >>> bool(model.score(X, y) > 0.5)
+    True
+    """
+
+    _parameter_constraints: dict[str, Any] = {  # noqa: RUF012
+        **Perceptron._parameter_constraints,
+        "loss": [str, Loss],
+    }
+
+    def __init__(
+        self,
+        loss: Any = "squared_error",
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: Any = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: Any = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        optimizer: Any = None,
+        dropout: Any = 0.0,
+        callbacks: Any = None,
+        monitor: str | None = None,
+        device: str | None = None,
+    ) -> None:
+        self._take(locals())
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> MLPRegressor:
+        """Train.
+
+        Parameters
+        ----------
+        X : array, table or sparse matrix, shape (n, d)
+        y : array, shape (n,) or (n, k)
+        sample_weight : array, shape (n,), optional
+        validation_data : (X, y), optional
+            Data to compute ``validation_loss_curve_`` on after each epoch.
+
+        Returns
+        -------
+        MLPRegressor
+            Itself.
+        """
+        self._fit(X, y, sample_weight, validation_data=validation_data)
+        return self
+
+    @available_if(lambda estimator: estimator._is_stochastic())  # type: ignore[untyped-decorator]
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
+        """Go through these data once, on from the training before; not for ``"lbfgs"``.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As `fit` takes them.
+
+        Returns
+        -------
+        MLPRegressor
+            Itself.
+        """
+        self._fit(X, y, sample_weight, incremental=True)
+        return self
+
+    def _targets(self, y: HostArray, *, incremental: bool = False) -> HostArray:
+        self.out_activation_ = "exp" if self.loss == "poisson" else "identity"
+        y = self._encoded(y)
+        if self._output()[2].targets[0] == 0.0 and np.min(y.astype(float)) < 0:
+            raise ValueError(f"loss={self.loss!r} is for targets >= 0, but y holds {float(np.min(y)):g}.")
+        self.n_outputs_ = y.shape[1]
+        return y
+
+    def _encoded(self, y: HostArray) -> HostArray:
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        return y[:, None] if y.ndim == 1 else y
+
+    def _output(self) -> tuple[Activation, Loss, Loss]:
+        if self.loss == "squared_error":
+            return Linear(), MeanSquaredError(), scikit.HalfSquaredError()
+        if self.loss == "poisson":
+            return Exp(), Poisson(), scikit.PoissonDeviance()
+        loss = losses.get(self.loss)
+        if isinstance(loss, Quantile) and len(loss.quantiles) > 1:
+            raise ValueError("loss: several quantiles have several outputs for a target; use one here, or xpnn.fit.")
+        return Exp() if loss.domain[0] == 0.0 else Linear(), loss, loss
+
+    def _score_of(self, output: HostArray, y: Any, sample_weight: HostArray | None) -> float:
+        return float(r2_score(y, output, sample_weight=sample_weight))
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R² of the predictions, the mean over several targets.
+
+        Parameters
+        ----------
+        X : array, table or sparse matrix, shape (n, d)
+        y : array
+            As `fit` takes it.
+        sample_weight : array, shape (n,), optional
+
+        Returns
+        -------
+        float
+        """
+        predicted, y, w = map(inputs.on_host, (self.predict(X), y, sample_weight))
+        return float(r2_score(y, predicted, sample_weight=w))
+
+    def predict(self, X: Any) -> Any:
+        """The predicted targets.
+
+        Parameters
+        ----------
+        X : array, table or sparse matrix, shape (n, d)
+
+        Returns
+        -------
+        array, shape (n,) of one target, otherwise (n, k)
+            In X's library and on its device; NumPy's for tables.
+        """
+        output = self._forward(X, "predict")
+        return output[:, 0] if output.shape[1] == 1 else output
