@@ -578,7 +578,7 @@ def test_a_model_saved_from_python_has_a_summary_but_no_columns(run):
     ("content", "command", "message"),
     [
         ("a,t\n1,left\n", "predict", "lacks the column 'b' that the model uses; it has: 'a', 't'"),
-        ("a,b,t\n1,2,left\n", "evaluate", "unknown column 'class'. Valid: a, b, t"),
+        ("a,b,t\n1,2,left\n", "evaluate", "new.csv has no column 'class', the target: evaluate compares with it, predict does without\\.\n$"),
         ("a,b,t,class\n1,2,left,middle\n", "evaluate", "row 1: the class 'middle' is not one that the model knows"),
         ("a,b,t,class\n1,2,left,\n", "evaluate", "column 'class' is empty in row 1"),
         ("a,b,t\n1,2,left\n1,,left\n", "predict", "column 'b' is empty in row 2"),

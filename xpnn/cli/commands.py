@@ -10,12 +10,12 @@ from typing import Any
 import click
 
 import xpnn as library
-from xpnn import backends, optimizers, text
+from xpnn import backends, metrics, optimizers, text
 from xpnn.cli import bench as benchmark
 from xpnn.cli import lapsed, searching, using
 from xpnn.cli.config import CONFIG
 from xpnn.cli.grouped import Grouped
-from xpnn.cli.options import DATA, GROUPS, Options
+from xpnn.cli.options import DATA, GROUPS, Options, listed
 from xpnn.cli.output import say
 from xpnn.cli.train import train as run_training
 from xpnn.cli.tune import tune as run_search
@@ -83,9 +83,12 @@ def predict(model: Path, data: Path, out: Path | None, probabilities: bool, trus
 @xpnn.command()
 @_given_model
 @click.argument("data", type=_FILE)
-def evaluate(model: Path, data: Path, trusted: tuple[str, ...]) -> None:
+@click.option("--metrics", metavar="NAMES", type=Commas(click.STRING, "names such as f1,roc_auc"),
+              help="What else to score, such as f1,roc_auc; by default what the training scored. "
+                   f"{listed(metrics.NAMES)}.")  # fmt: skip
+def evaluate(model: Path, data: Path, trusted: tuple[str, ...], **options: Any) -> None:
     """Score a model on rows whose target is known."""
-    using.evaluate(model, data, trusted=trusted)
+    using.evaluate(model, data, metrics=options["metrics"], trusted=trusted)
 
 
 @xpnn.command()

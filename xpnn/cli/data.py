@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xpnn import arrays, backends, losses, random, tables, text
-from xpnn.cli.using import score, targets
+from xpnn.cli.scores import score, targets
 from xpnn.errors import InputError
 from xpnn.losses import CategoricalCrossentropy, Hinge, KullbackLeibler, Loss, Poisson, Quantile
 from xpnn.model import Model
@@ -82,6 +82,7 @@ def read(
     validation: float,
     ignore: Sequence[str],
     seed: int,
+    positive: str | None = None,
     sample_weight: str | None = None,
 ) -> Data:
     """Read a table, find out what its columns mean, and hold rows out.
@@ -125,6 +126,8 @@ def read(
         raise InputError(f"--validation {validation} of {table.height} rows leaves none to train on: use less.")
     part, check = table[rows], table[held]
     schema = tables.make_schema(table, part, targets, task, ignore)
+    if positive is not None:
+        schema = schema.with_positive(positive)
     x = schema.features(part)[0]
     x_check = schema.features(check)[0] if len(held) else x[:0]
     y_check = schema.outputs(check) if len(held) else y[:0]
@@ -181,17 +184,9 @@ def save(model: Model, out: Path, data: Data, options: Mapping[str, Any], *, met
     metadata = {**model.metadata, "table": data.schema.to_json(), "options": options}
     with contextlib.suppress(KeyboardInterrupt):  # the score may be lost, the model not
         if len(data.x_check):
-            scores = score(model, data.schema, data.x_check, data.y_check)
-            scores += _metrics(model, data, metrics)
+            scores = score(model, data.schema, data.x_check, data.y_check, metrics)
             figures = ", ".join(f"{name} {value}" for name, value in scores)
             metadata["validation"] = f"{figures} ({text.count(len(data.x_check), 'row')})"
     model = dataclasses.replace(model, metadata=metadata)
     model.save(out)
     return model
-
-
-def _metrics(model: Model, data: Data, metrics: Sequence[str]) -> list[tuple[str, str]]:
-    """What --metrics asks for, over the rows held out, as rows of name and value."""
-    scores = model.evaluate(data.x_check, targets(data.y_check, model.loss, data.schema), metrics=metrics)
-    of = " (of standardised targets)" if data.schema.task == "regression" else ""
-    return [(name + ("" if name == "r2" else of), f"{scores[name]:.4g}") for name in metrics if name != "accuracy"]

@@ -29,6 +29,7 @@ class Options:
     data: Path
     targets: tuple[str, ...]
     task: str
+    positive: str | None
     ignore: tuple[str, ...]
     sample_weight: str | None
     class_weight: str | Mapping[str, float] | None
@@ -145,6 +146,9 @@ GROUPS: dict[str, list[click.Option]] = {
                      help="The column to predict; several times for several."),
         click.Option(["--task"], type=click.Choice(["auto", *tables.TASKS]), default="auto", show_default=True,
                      metavar="NAME", help=f"{', '.join(tables.TASKS)}; by default the target column decides."),
+        click.Option(["--positive"], metavar="CLASS",
+                     help="Of two classes the one that precision, recall and f1 are about.  "
+                          "[default: the second in order]"),
         click.Option(["--ignore"], multiple=True, metavar="COLUMN",
                      help="A column to leave out, such as a row number."),
         click.Option(["--sample-weight"], metavar="COLUMN",

@@ -27,6 +27,7 @@ class Options:
     data: Path
     targets: tuple[str, ...]
     task: str
+    positive: str | None
     ignore: tuple[str, ...]
     depth: Any
     width: Any
@@ -82,7 +83,20 @@ class Options:
         return training.Options.of({**training.defaults(), **as_here, **used})
 
 
-_AS_HERE = ("data", "targets", "task", "ignore", "loss", "epochs", "patience", "validation", "monitor", "out", "seed")
+_AS_HERE = (
+    "data",
+    "targets",
+    "task",
+    "positive",
+    "ignore",
+    "loss",
+    "epochs",
+    "patience",
+    "validation",
+    "monitor",
+    "out",
+    "seed",
+)
 
 
 class Range(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
@@ -138,7 +152,7 @@ def _as_in_training(*names: str) -> list[click.Option]:
 
 
 GROUPS: dict[str, list[click.Option]] = {
-    "Data": _as_in_training("targets", "task", "ignore"),
+    "Data": _as_in_training("targets", "task", "positive", "ignore"),
     "Space": [
         _searched("depth", click.INT, "Hidden layers."),
         _searched("width", click.INT, "Nodes of a hidden layer, chosen for each."),
