@@ -170,6 +170,7 @@ def test_weights_begin_as_asked(run):
             ["--normalize", "batch", "--batch-size", "1"],
             "--normalize batch needs 2 rows .* --batch-size 1 of 48 rows",
         ),
+        (["--hidden", "8,0"], "--hidden must be node counts of 1 or more, got 0."),
         (["--weight-initializer", "he"], "--weight-initializer: unknown initializer 'he'. Did you mean 'he_uniform'"),
     ],
 )
@@ -327,7 +328,8 @@ def test_weights_stay_with_their_rows_when_some_are_held_out(run, fitted, monkey
         (["--huber-delta", "0", "--loss", "huber"], "number", "--huber-delta: delta must be > 0, got 0"),
         (["--loss", "quantile"], "two", "--loss quantile is for numbers, but the task is binary: use binary"),
         (["--quantiles", "0.5"], "number", "--quantiles goes with the loss quantile, but here it is mse"),
-        (["--quantiles", "0.5,0.5", "--loss", "quantile"], "number", "--quantiles: .* in increasing order"),
+        (["--quantiles", "0.5,0.5", "--loss", "quantile"], "number", "--quantiles must be shares .* in increasing order"),
+        (["--quantiles", "5,50,95", "--loss", "quantile"], "number", "--quantiles must be .*, got 5,50,95.$"),
         (["--class-weight", "balanced"], "number", "--class-weight is for classes .* but the task is regression"),
         (["--class-weight", "balanced", "--loss", "mse"], "two", "--class-weight goes with .* but --loss is mse"),
         (["--class-weight", "rear=2"], "two", "unknown class 'rear'. Did you mean 'rare'. Valid: often, rare"),
@@ -684,6 +686,7 @@ def test_training_ends_when_the_time_is_over(run):
          "--early-stopping watches validation_loss, but --validation 0 holds no rows out: give it a share"),
         (["--metrics", "f1", "--validation", "0"], "--metrics f1 are of the rows held out, but --validation 0 "),
         (["--metrics", "r2"], "--metrics: the metric 'r2' is for regression"),
+        (["--metrics", "f2"], "--metrics: unknown metric 'f2'. Valid: "),
         (["--metrics", "f_1"], "--metrics: unknown metric 'f_1'. Did you mean 'f1'"),
         (["--patience", "3"], "--patience 3 is of --early-stopping, which is not given: add it, or leave it out"),
         (["--monitor", "loss"], "--monitor loss is of --early-stopping, which is not given"),
@@ -840,6 +843,21 @@ def test_a_file_holds_options_in_each_format(run, name, text):
     assert np.array_equal(model.params, expected.params)
 
 
+def test_a_table_that_is_no_group_is_compared_with_the_groups(run):
+    code, _, err = run("train", "--config", run.write("r.toml", "[nework]\nhidden = 3"))
+    assert code == 2
+    assert "r.toml: there is no table 'nework': did you mean 'network'?" in err
+
+
+def test_columns_to_leave_out_may_have_commas_between_or_in_their_names(run):
+    table = pl.read_csv(run.folder / "two.csv")
+    table.with_columns(pl.col("a").alias("c,d"), pl.col("b").alias("e")).write_csv(run.folder / "commas.csv")
+    ignored = run.trained("--ignore", "c,d", "--ignore", "b, e", data="commas").metadata["table"]["ignored"]
+    assert list(ignored) == ["w", "c,d", "b", "e"]
+    assert "unknown column 'f'" in run("train", run.folder / "commas.csv", "--target", "y", "--out", run.model,
+                                       "--ignore", "b,f")[2]  # fmt: skip
+
+
 def test_the_command_line_wins_over_the_file(run):
     file = run.write("r.toml", "epochs = 3\nhidden = 5\nignore = ['a', 'w']\nseed = 7\nmetrics = 'f1'")
     model = run.trained("--config", file, "--hidden", 4, "--seed", 0, epochs=2)  # trained() ignores w alone
@@ -943,7 +961,9 @@ def test_without_the_file_what_it_could_hold_is_asked_for(run):
         ("r.toml", "zzz = 3", "r.toml: there is no option 'zzz': see 'xpnn train --help'."),
         ("r.toml", "config = 'r.toml'", "r.toml: there is no option 'config'"),
         ("r.toml", "epochs = 'many'", "r.toml: epochs: 'many' is not a valid integer"),
-        ("r.toml", "epochs = 2.5", "r.toml: epochs: '2.5' is not a valid integer"),
+        ("r.toml", "epochs = 2.5", "r.toml: epochs: '2.5' is not a valid integer.\n"),
+        ("r.toml", "l2 = 'much'", "r.toml: l2: 'much' is not a valid number.\n"),
+        ("r.toml", "time-limit = 'long'", "r.toml: time-limit: 'long' is not a valid number.\n"),
         ("r.toml", "epochs = true", "r.toml: epochs: must be a value, got true."),
         ("r.toml", "epochs = 0", "r.toml: epochs: 0 is not in the range x>=1"),
         ("r.toml", "epochs = [1, 2]", "r.toml: epochs: must be a text or a number, got [1, 2]."),

@@ -19,7 +19,7 @@ from xpnn.cli.options import DATA, GROUPS, Options, listed
 from xpnn.cli.output import say
 from xpnn.cli.train import train as run_training
 from xpnn.cli.tune import tune as run_search
-from xpnn.cli.types import Commas
+from xpnn.cli.types import Commas, Number, Whole
 
 _FILE = click.Path(path_type=Path)
 
@@ -113,9 +113,7 @@ def devices() -> None:
 @click.option("--network", default="784,512,512,10", show_default=True, metavar="NODES",
               type=Commas(click.INT, "node counts such as 16,8"),
               help="Nodes of the layers, input first; ReLU between them, softmax at the end.")  # fmt: skip
-@click.option(
-    "--batch", type=click.IntRange(min=1), default=256, show_default=True, metavar="ROWS", help="Rows per step."
-)
+@click.option("--batch", type=Whole(min=1), default=256, show_default=True, metavar="ROWS", help="Rows per step.")
 @click.option("--backends", default="all", show_default=True, metavar="NAMES",
               type=Commas(click.STRING, "names such as numpy,torch"),
               help=f"Array libraries, such as numpy,torch, each on all its kinds of device: "
@@ -124,7 +122,7 @@ def devices() -> None:
               help="Of data and parameters.")  # fmt: skip
 @click.option("--optimizer", default="adam", show_default=True, metavar="NAME",
               help=f"One of: {', '.join(optimizers.NAMES)}.")  # fmt: skip
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=2.0, show_default=True,
+@click.option("--seconds", type=Number(min=0, min_open=True), default=2.0, show_default=True,
               help="How long to time each row.")  # fmt: skip
 @click.option("--predict", is_flag=True, help="Time predictions instead of training steps.")
 @click.option("--sweep", type=click.Choice(["batch", "width"]),

@@ -109,9 +109,10 @@ def read(
     task = tables.infer_task(table, targets) if task == "auto" else task
     if task in ("binary", "multiclass"):
         table = tables.as_written(path, table, targets)
+    ignore = _split(ignore, table)
     weights = None if sample_weight is None else _weights(sample_weight, table, targets, ignore)
     if sample_weight is not None:
-        ignore = (*ignore, sample_weight)
+        ignore = [*ignore, sample_weight]
     whole = tables.make_schema(table, table, targets, task, ignore)
     y = whole.outputs(table)
     rows, held = random.split(
@@ -137,6 +138,12 @@ def read(
         schema = dataclasses.replace(schema, ignored={**schema.ignored, **why})
     weights = None if weights is None else weights[rows]
     return Data(x, schema.outputs(part), x_check, y_check, schema, row_numbers, weights)
+
+
+def _split(names: Sequence[str], table: pl.DataFrame) -> list[str]:
+    """Names of columns, those with commas between as well; a column may have a comma in its own."""
+    each = [[name] if name in table.columns else name.split(",") for name in names]
+    return [part if part in table.columns else part.strip() for parts in each for part in parts if part.strip()]
 
 
 def _weights(name: str, table: pl.DataFrame, targets: Sequence[str], ignore: Sequence[str]) -> NDArray[np.float32]:
