@@ -110,6 +110,7 @@ def test_help_lists_the_options_in_groups_within_80_columns(run, monkeypatch):
         for option in options:
             assert re.search(rf"^  {option.opts[0]}\b", sections[heading], re.MULTILINE), option.opts[0]
     assert "--config" in sections["Other"]
+    assert "None" not in out
     starts = {len(found[0]) for found in re.finditer(r"^  --[\w-]+(?: \S+)*  +(?=\S)", out, re.MULTILINE)}
     assert len(starts) == 1  # the texts of all groups begin in one column
 
@@ -328,7 +329,7 @@ def test_weights_stay_with_their_rows_when_some_are_held_out(run, fitted, monkey
         (["--huber-delta", "0", "--loss", "huber"], "number", "--huber-delta: delta must be > 0, got 0"),
         (["--loss", "quantile"], "two", "--loss quantile is for numbers, but the task is binary: use binary"),
         (["--quantiles", "0.5"], "number", "--quantiles goes with the loss quantile, but here it is mse"),
-        (["--quantiles", "0.5,0.5", "--loss", "quantile"], "number", "--quantiles must be shares .* in increasing order"),
+        (["--quantiles", "0.5,0.5", "--loss", "quantile"], "number", "--quantiles must be .* in increasing order"),
         (["--quantiles", "5,50,95", "--loss", "quantile"], "number", "--quantiles must be .*, got 5,50,95.$"),
         (["--class-weight", "balanced"], "number", "--class-weight is for classes .* but the task is regression"),
         (["--class-weight", "balanced", "--loss", "mse"], "two", "--class-weight goes with .* but --loss is mse"),

@@ -54,7 +54,7 @@ def tune(**options: Any) -> int:
 
     The best model is that of the best trial in its best epoch, on the rows held out. Because they choose it, their
     score is a little too good: rows that took no part tell how good it is. The file is like one of train, and holds
-    the options with which train makes the same model.
+    the options with which train comes to the same weights.
     """
     return run_search(searching.Options(**options))
 

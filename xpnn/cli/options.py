@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from xpnn import activations, backends, initializers, losses, metrics, optimizers, schedules, tables
-from xpnn.cli.types import ClassWeights, Commas, Number, Whole
+from xpnn.cli.types import NUMBER, ClassWeights, Commas, Number, Whole
 from xpnn.errors import InputError
 from xpnn.registry import Registry
 
@@ -112,7 +112,7 @@ def _hyperparameters() -> dict[str, click.Option]:
             [f"{words}/--no-{words.removeprefix('--')}" if flag else words, name],
             default=None,
             help=f"{_MEANING.get(name, 'Of')}{' Of ' if flag else ' '}{', '.join(of)}.",
-            type=None if flag else click.INT if all(isinstance(each, int) for each in defaults) else Number(),
+            type=None if flag else click.INT if all(isinstance(each, int) for each in defaults) else NUMBER,
             metavar=None if flag else "NUMBER",
         )
     return options
@@ -174,18 +174,18 @@ GROUPS: dict[str, list[click.Option]] = {
         click.Option(["--loss"], metavar="NAME",
                      help="By default the task decides. "
                           f"{listed(losses.NAMES, (losses.Hinge, losses.Poisson))}."),
-        click.Option(["--huber-delta"], type=Number(), metavar="NUMBER",
+        click.Option(["--huber-delta"], type=NUMBER, metavar="NUMBER",
                      help="From which error on huber is straight, in standard deviations of the target.  "
                           "[default: 1]"),
         click.Option(["--quantiles"], default="", metavar="SHARES",
                      type=Commas(click.FLOAT, "shares such as 0.05,0.5,0.95"),
                      help="What the loss quantile predicts, such as 0.05,0.5,0.95 for an interval that holds 90 %.  "
                           "[default: 0.1,0.5,0.9]"),
-        click.Option(["--label-smoothing"], type=Number(), metavar="SHARE",
+        click.Option(["--label-smoothing"], type=NUMBER, metavar="SHARE",
                      help="Of each label, spread over all classes; for the cross-entropies."),
-        click.Option(["--l1"], type=Number(), metavar="STRENGTH",
+        click.Option(["--l1"], type=NUMBER, metavar="STRENGTH",
                      help="Adds so many times the sum of |w| to the loss."),
-        click.Option(["--l2"], type=Number(), metavar="STRENGTH",
+        click.Option(["--l2"], type=NUMBER, metavar="STRENGTH",
                      help="Adds so many times the sum of w²/2 to the loss."),
     ],
     "Optimizer": [
@@ -198,20 +198,20 @@ GROUPS: dict[str, list[click.Option]] = {
                      help="Passes over the training rows at most."),
         click.Option(["--batch-size"], type=Whole(min=0), metavar="ROWS",
                      help="Rows per step; 0 for all of them.  [default: 32; of lbfgs all]"),
-        click.Option(["--learning-rate"], type=Number(), metavar="RATE",
+        click.Option(["--learning-rate"], type=NUMBER, metavar="RATE",
                      help="Step size. By default the optimizer's own, of sgd 0.1, for regression 0.01; "
                           "a tenth of it, and so on, if the loss diverges."),
         click.Option(["--schedule"], metavar="NAME[:…]",
                      help="How the rate changes, such as cosine or step_decay:every=30,factor=0.5; lengths are in "
                           f"epochs, by default all. {listed(schedules.NAMES, (schedules.Warmup,))}."),
         click.Option(["--warmup"], type=_RATE, metavar="EPOCHS", help="Let the rate rise from 0 first."),
-        click.Option(["--clip-norm"], type=Number(), metavar="NUMBER",
+        click.Option(["--clip-norm"], type=NUMBER, metavar="NUMBER",
                      help="Shorten gradients whose norm is larger."),
-        click.Option(["--clip-value"], type=Number(), metavar="NUMBER",
+        click.Option(["--clip-value"], type=NUMBER, metavar="NUMBER",
                      help="Instead, cut off each element of a gradient that is larger."),
     ],
     "Validation": [
-        click.Option(["--validation"], type=Number(), default=0.2, show_default=True, metavar="SHARE",
+        click.Option(["--validation"], type=NUMBER, default=0.2, show_default=True, metavar="SHARE",
                      help="Share of the rows to hold out and score on; 0 for none."),
         click.Option(["--metrics"], default="", metavar="NAMES",
                      type=Commas(click.STRING, "names such as f1,roc_auc"),
@@ -225,9 +225,9 @@ GROUPS: dict[str, list[click.Option]] = {
                           "validation_loss]"),
         click.Option(["--patience"], type=Whole(min=0), metavar="EPOCHS",
                      help="How many epochs without improvement are let pass.  [default: 10]"),
-        click.Option(["--min-change"], type=Number(), metavar="NUMBER",
+        click.Option(["--min-change"], type=NUMBER, metavar="NUMBER",
                      help="By how much better counts.  [default: 0]"),
-        click.Option(["--tol"], type=Number(), metavar="LOSS", help="Stop when the loss is at or under this."),
+        click.Option(["--tol"], type=NUMBER, metavar="LOSS", help="Stop when the loss is at or under this."),
         click.Option(["--time-limit"], type=_RATE, metavar="SECONDS",
                      help="Stop after the epoch in which it is over."),
     ],

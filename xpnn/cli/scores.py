@@ -59,11 +59,10 @@ def score(model: Model, schema: Schema, x: NDArray[np.float32], y: NDArray[Any],
     Raises
     ------
     InputError
-        If a metric is unknown, does not fit the task, or says nothing.
+        If a metric is unknown or does not fit the task.
     """
     output = scoring.output_of(model.network.output_activation, model.loss)
     asked = scoring.asked(metrics, output, schema.n_outputs)
-    check(metrics, schema, model.loss)
     if schema.task == "regression":
         return _of_numbers(model, schema, x, y, asked)
     scores = model.evaluate(x, targets(y, model.loss, schema), metrics=metrics)

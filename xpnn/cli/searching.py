@@ -12,7 +12,7 @@ import click
 
 from xpnn import activations, optimizers
 from xpnn.cli import options as training
-from xpnn.cli.types import Commas, Number, Whole
+from xpnn.cli.types import NUMBER, Commas, Whole
 from xpnn.errors import InputError
 from xpnn.tuning.result import Trial
 from xpnn.tuning.space import SearchSpace
@@ -174,7 +174,7 @@ GROUPS: dict[str, list[click.Option]] = {
                      help="A trial ends after so many in which --monitor has not become better."),
     ],
     "Validation": [
-        click.Option(["--validation"], type=Number(), default=0.2, show_default=True, metavar="SHARE",
+        click.Option(["--validation"], type=NUMBER, default=0.2, show_default=True, metavar="SHARE",
                      help="Share of the rows to hold out and compare the trials on."),
         click.Option(["--monitor"], default="validation_loss", show_default=True, metavar="NAME",
                      help="What to compare: validation_loss, or validation_accuracy and so on with any metric."),

@@ -21,6 +21,13 @@ class Number(click.FloatRange):
     name = "number"
 
 
+class _AnyNumber(click.types.FloatParamType):
+    name = "number"
+
+
+NUMBER = _AnyNumber()
+
+
 class Commas(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
     """A list, its items separated by commas; nothing is an empty list.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xpnn import tables, text
-from xpnn.cli import config
+from xpnn.cli import config, scores
 from xpnn.cli.scores import score
 from xpnn.errors import InputError, ModelFileError
 from xpnn.files import atomic
@@ -54,12 +54,15 @@ def evaluate(model: Path, data: Path, *, metrics: Sequence[str] | None = None, t
         raise InputError(
             f"{data} has no column {absent[0]!r}, the target: evaluate compares with it, predict does without."
         )
+    if metrics is None:
+        metrics = _metrics_of(network)
+    else:
+        scores.check(metrics, schema, network.loss)
     y = schema.outputs(table)
     x, notes = schema.features(table)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    scores = score(network, schema, x, y, _metrics_of(network) if metrics is None else metrics)
-    print(text.columns([("rows", f"{len(x):,}"), *scores]))
+    print(text.columns([("rows", f"{len(x):,}"), *score(network, schema, x, y, metrics)]))
 
 
 def summary(model: Path, *, options: bool = False, trusted: Sequence[str] = ()) -> None:
