@@ -110,6 +110,7 @@ def test_help_lists_the_options_in_groups_within_80_columns(run, monkeypatch):
         for option in options:
             assert re.search(rf"^  {option.opts[0]}\b", sections[heading], re.MULTILINE), option.opts[0]
     assert "--config" in sections["Other"]
+    assert "None" not in out
     starts = {len(found[0]) for found in re.finditer(r"^  --[\w-]+(?: \S+)*  +(?=\S)", out, re.MULTILINE)}
     assert len(starts) == 1  # the texts of all groups begin in one column
 
@@ -170,6 +171,7 @@ def test_weights_begin_as_asked(run):
             ["--normalize", "batch", "--batch-size", "1"],
             "--normalize batch needs 2 rows .* --batch-size 1 of 48 rows",
         ),
+        (["--hidden", "8,0"], "--hidden must be node counts of 1 or more, got 0."),
         (["--weight-initializer", "he"], "--weight-initializer: unknown initializer 'he'. Did you mean 'he_uniform'"),
     ],
 )
@@ -192,23 +194,59 @@ def test_huber_has_its_delta(run):
 
 
 def test_quantiles_are_predicted_as_columns_of_their_own_and_in_order(run):
-    words = ["--loss", "quantile", "--quantiles", "0.1,0.6,0.95", "--optimizer", "adam", "--learning-rate", 0.01]
+    words = ["--loss", "quantile", "--quantiles", "0.1,0.5,0.95", "--optimizer", "adam", "--learning-rate", 0.01]
     code, out, err = run.train(*words, data="number", epochs=100)
     assert code == 0, err
     assert re.search(r"^network +2-32-3, ", out, re.MULTILINE)
     model = xpnn.load(run.model)
-    assert model.loss == xpnn.Quantile(quantiles=(0.1, 0.6, 0.95))
+    assert model.loss == xpnn.Quantile(quantiles=(0.1, 0.5, 0.95))
     assert run("predict", run.model, run.folder / "number.csv", "--out", run.folder / "p.csv")[0] == 0
     predicted, table = pl.read_csv(run.folder / "p.csv"), pl.read_csv(run.folder / "number.csv")
-    assert predicted.columns == ["y", "y q0.1", "y q0.6", "y q0.95"]
-    assert (predicted["y q0.1"] <= predicted["y q0.6"]).all()
-    assert (predicted["y q0.6"] <= predicted["y q0.95"]).all()
+    assert predicted.columns == ["y", "y q0.1", "y q0.5", "y q0.95"]
+    assert (predicted["y q0.1"] <= predicted["y q0.5"]).all()
+    assert (predicted["y q0.5"] <= predicted["y q0.95"]).all()
     error = predicted["y"] - table["y"]
     inside = (predicted["y q0.1"] <= table["y"]) & (table["y"] <= predicted["y q0.95"])
     scores = run("evaluate", run.model, run.folder / "number.csv")[1]
     assert float(re.search(r"mean absolute error +(\S+)", scores)[1]) == pytest.approx(error.abs().mean(), rel=1e-4)
     assert re.search(rf"^within q0\.1 and q0\.95 +{inside.mean():.2%}$", scores, re.MULTILINE)
     assert 0.5 < inside.mean() < 1
+
+
+@pytest.mark.parametrize(
+    ("given", "row"), [("0.1,0.9", "within q0.1 and q0.9"), ("0.9", "up to q0.9"), ("0.5001", "up to q0.5001")]
+)
+def test_without_the_median_there_is_no_one_prediction(run, given, row):
+    code, out, err = run.train("--loss", "quantile", "--quantiles", given, data="number")
+    assert code == 0, err
+    assert re.search(rf"^validation +{row} [\d.]+% \(12 rows\)$", out, re.MULTILINE), out
+    assert run("predict", run.model, run.folder / "number.csv", "--out", run.folder / "p.csv")[0] == 0
+    predicted, y = pl.read_csv(run.folder / "p.csv"), pl.read_csv(run.folder / "number.csv")["y"]
+    columns = [f"y q{level}" for level in given.split(",")]
+    assert predicted.columns == columns
+    inside = y <= predicted[columns[-1]]
+    if len(columns) > 1:
+        inside &= y >= predicted[columns[0]]
+    scores = run("evaluate", run.model, run.folder / "number.csv")[1]
+    assert [line.rsplit(maxsplit=1) for line in scores.splitlines()] == [
+        ["rows", "60"], [row, f"{inside.mean():.2%}"]
+    ]  # fmt: skip
+    refused = run("evaluate", run.model, run.folder / "number.csv", "--metrics", "mae")[2]
+    assert re.search("--metrics mae: there is no one prediction to score .* 0.5 among them", refused)
+
+
+def test_without_the_median_no_metric_can_be_watched(run):
+    words = ["--loss", "quantile", "--quantiles", "0.1,0.9", "--metrics", "mae"]
+    assert "there is no one prediction to score among the quantiles 0.1, 0.9" in run.refused(*words, data="number")
+
+
+@pytest.mark.parametrize("given", ["0.5", "0.1,0.5000000000001,0.9"])
+def test_the_median_is_the_prediction(run, given):
+    out = run.train("--loss", "quantile", "--quantiles", given, data="number")[1]
+    assert re.search("^validation +R² ", out, re.MULTILINE)
+    predicted = pl.read_csv(run("predict", run.model, run.folder / "number.csv")[1].encode())
+    assert predicted.columns[0] == "y"
+    assert "y q0.5" in predicted.columns
 
 
 def test_quantiles_of_several_targets_stay_apart(run):
@@ -291,7 +329,8 @@ def test_weights_stay_with_their_rows_when_some_are_held_out(run, fitted, monkey
         (["--huber-delta", "0", "--loss", "huber"], "number", "--huber-delta: delta must be > 0, got 0"),
         (["--loss", "quantile"], "two", "--loss quantile is for numbers, but the task is binary: use binary"),
         (["--quantiles", "0.5"], "number", "--quantiles goes with the loss quantile, but here it is mse"),
-        (["--quantiles", "0.5,0.5", "--loss", "quantile"], "number", "--quantiles: .* in increasing order"),
+        (["--quantiles", "0.5,0.5", "--loss", "quantile"], "number", "--quantiles must be .* in increasing order"),
+        (["--quantiles", "5,50,95", "--loss", "quantile"], "number", "--quantiles must be .*, got 5,50,95.$"),
         (["--class-weight", "balanced"], "number", "--class-weight is for classes .* but the task is regression"),
         (["--class-weight", "balanced", "--loss", "mse"], "two", "--class-weight goes with .* but --loss is mse"),
         (["--class-weight", "rear=2"], "two", "unknown class 'rear'. Did you mean 'rare'. Valid: often, rare"),
@@ -516,14 +555,82 @@ def test_metrics_are_recorded_each_epoch_and_printed(run):
         "validation_accuracy",
     ]
     row = re.search(r"^validation +(.*)$", out, re.MULTILINE)[1]
-    assert re.match(r"accuracy [\d.]+%, loss [\d.]+, f1 ([\d.]+), roc_auc ([\d.]+) \(12 rows\)$", row), row
+    assert re.match(r"accuracy [\d.]+%, loss [\d.]+, f1 of rare ([\d.]+), roc_auc ([\d.]+) \(12 rows\)$", row), row
     assert f"roc_auc {model.history['validation_roc_auc'][-1]:.4g} (12 rows)" in row
     assert row in run("summary", run.model)[1]
 
 
-def test_metrics_of_numbers_say_that_they_are_of_standardised_targets(run):
-    out = run.train("--metrics", "mse", data="number")[1]
-    assert f"mse (of standardised targets) {xpnn.load(run.model).history['validation_mse'][-1]:.4g}" in out
+def test_metrics_of_numbers_are_given_once_in_the_units_of_the_table(run):
+    out = run.train("--metrics", "mse,r2,mae", data="number")[1]
+    validation = re.search(r"^validation +(.*) \(12 rows\)$", out, re.MULTILINE)[1]
+    names = [re.sub(" [-\\d.]+$", "", figure) for figure in validation.split(", ")]
+    assert names == ["R²", "root mean squared error", "mean absolute error", "mse"]
+    values = [float(figure.split()[-1]) for figure in validation.split(", ")]
+    assert values[3] == pytest.approx(values[1] ** 2, rel=1e-4)
+    scale = xpnn.load(run.model).metadata["table"]["scales"][0][1]
+    assert values[3] == pytest.approx(xpnn.load(run.model).history["validation_mse"][-1] * scale**2, rel=1e-4)
+
+
+@pytest.mark.parametrize(("words", "positive"), [([], "rare"), (["--positive", "often"], "often")])
+def test_metrics_of_one_of_two_classes_name_it(run, words, positive):
+    sklearn = pytest.importorskip("sklearn.metrics")
+    out = run.train("--metrics", "f1,precision,recall,roc_auc", *words)[1]
+    row = re.search(r"^validation +(.*)$", out, re.MULTILINE)[1]
+    for name in ("f1", "precision", "recall"):
+        assert f", {name} of {positive} " in row
+    assert row in run("summary", run.model)[1]
+    predicted = pl.read_csv(run("predict", run.model, run.folder / "two.csv")[1].encode())["y"].to_numpy()
+    y = pl.read_csv(run.folder / "two.csv")["y"].to_numpy()
+    expected = sklearn.f1_score(y, predicted, pos_label=positive)
+    scores = run("evaluate", run.model, run.folder / "two.csv")[1]
+    assert re.search(rf"^f1 of {positive} +{expected:.4g}$", scores, re.MULTILINE), scores
+
+
+def test_the_positive_class_changes_neither_the_rows_held_out_nor_the_predictions_names(run):
+    first = run.trained("--metrics", "accuracy", "--epochs", 60)
+    predicted = run("predict", run.model, run.folder / "two.csv")[1]
+    second = run.trained("--metrics", "accuracy", "--epochs", 60, "--positive", "often")
+    assert (first.labels, second.labels) == (["often", "rare"], ["rare", "often"])
+    again = run("predict", run.model, run.folder / "two.csv")[1]
+    assert sum(a != b for a, b in zip(predicted.splitlines(), again.splitlines(), strict=True)) < 6
+    assert first.metadata["table"]["numeric"] == second.metadata["table"]["numeric"]
+
+
+def test_the_stored_options_repeat_the_positive_class(run):
+    run.trained("--positive", "often")
+    assert "--positive often" in run("summary", run.model)[1]
+    first = run.model.read_bytes()
+    run.trained("--config", run.write("again.toml", run("summary", run.model, "--options")[1]))
+    assert run.model.read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("given", "data", "message"),
+    [
+        ("never", "two", "--positive: unknown class 'never'.* Valid: often, rare."),
+        ("1", "three", "--positive is for two classes, but the task is multiclass: leave it out."),
+    ],
+)
+def test_positive_classes_that_cannot_be(run, given, data, message):
+    assert re.search(message, run.refused("--positive", given, data=data))
+
+
+def test_evaluate_scores_what_is_asked_for_and_else_what_the_training_did(run):
+    run.trained("--metrics", "f1")
+    usual = run("evaluate", run.model, run.folder / "two.csv")[1]
+    assert [line.split("  ")[0] for line in usual.splitlines()] == ["rows", "accuracy", "loss", "f1 of rare"]
+    asked = run("evaluate", run.model, run.folder / "two.csv", "--metrics", "roc_auc,accuracy")[1]
+    assert [line.split("  ")[0] for line in asked.splitlines()] == ["rows", "accuracy", "loss", "roc_auc"]
+    code, out, err = run("evaluate", run.model, run.folder / "two.csv", "--metrics", "r2")
+    assert (code, out) == (2, "")
+    assert "the metric 'r2' is for regression" in err
+
+
+def test_the_likeliest_five_of_three_classes_are_no_metric(run):
+    says = r"--metrics top_k is how often the class is among the 5 likeliest: of 3 classes it always is; leave it out"
+    assert re.search(says, run.refused("--metrics", "top_k", data="three"))
+    run.trained(data="three")
+    assert re.search(says, run("evaluate", run.model, run.folder / "three.csv", "--metrics", "top_k")[2])
 
 
 def noise(run):
@@ -580,6 +687,7 @@ def test_training_ends_when_the_time_is_over(run):
          "--early-stopping watches validation_loss, but --validation 0 holds no rows out: give it a share"),
         (["--metrics", "f1", "--validation", "0"], "--metrics f1 are of the rows held out, but --validation 0 "),
         (["--metrics", "r2"], "--metrics: the metric 'r2' is for regression"),
+        (["--metrics", "f2"], "--metrics: unknown metric 'f2'. Valid: "),
         (["--metrics", "f_1"], "--metrics: unknown metric 'f_1'. Did you mean 'f1'"),
         (["--patience", "3"], "--patience 3 is of --early-stopping, which is not given: add it, or leave it out"),
         (["--monitor", "loss"], "--monitor loss is of --early-stopping, which is not given"),
@@ -736,6 +844,21 @@ def test_a_file_holds_options_in_each_format(run, name, text):
     assert np.array_equal(model.params, expected.params)
 
 
+def test_a_table_that_is_no_group_is_compared_with_the_groups(run):
+    code, _, err = run("train", "--config", run.write("r.toml", "[nework]\nhidden = 3"))
+    assert code == 2
+    assert "r.toml: there is no table 'nework': did you mean 'network'?" in err
+
+
+def test_columns_to_leave_out_may_have_commas_between_or_in_their_names(run):
+    table = pl.read_csv(run.folder / "two.csv")
+    table.with_columns(pl.col("a").alias("c,d"), pl.col("b").alias("e")).write_csv(run.folder / "commas.csv")
+    ignored = run.trained("--ignore", "c,d", "--ignore", "b, e", data="commas").metadata["table"]["ignored"]
+    assert list(ignored) == ["w", "c,d", "b", "e"]
+    assert "unknown column 'f'" in run("train", run.folder / "commas.csv", "--target", "y", "--out", run.model,
+                                       "--ignore", "b,f")[2]  # fmt: skip
+
+
 def test_the_command_line_wins_over_the_file(run):
     file = run.write("r.toml", "epochs = 3\nhidden = 5\nignore = ['a', 'w']\nseed = 7\nmetrics = 'f1'")
     model = run.trained("--config", file, "--hidden", 4, "--seed", 0, epochs=2)  # trained() ignores w alone
@@ -839,7 +962,9 @@ def test_without_the_file_what_it_could_hold_is_asked_for(run):
         ("r.toml", "zzz = 3", "r.toml: there is no option 'zzz': see 'xpnn train --help'."),
         ("r.toml", "config = 'r.toml'", "r.toml: there is no option 'config'"),
         ("r.toml", "epochs = 'many'", "r.toml: epochs: 'many' is not a valid integer"),
-        ("r.toml", "epochs = 2.5", "r.toml: epochs: '2.5' is not a valid integer"),
+        ("r.toml", "epochs = 2.5", "r.toml: epochs: '2.5' is not a valid integer.\n"),
+        ("r.toml", "l2 = 'much'", "r.toml: l2: 'much' is not a valid number.\n"),
+        ("r.toml", "time-limit = 'long'", "r.toml: time-limit: 'long' is not a valid number.\n"),
         ("r.toml", "epochs = true", "r.toml: epochs: must be a value, got true."),
         ("r.toml", "epochs = 0", "r.toml: epochs: 0 is not in the range x>=1"),
         ("r.toml", "epochs = [1, 2]", "r.toml: epochs: must be a text or a number, got [1, 2]."),

@@ -70,6 +70,20 @@ def test_the_best_of_the_trials_is_in_the_model_file(run, target, task):
     assert run.trials().row(found["trial"] - 1, named=True)["validation_loss"] == found["validation_loss"]
 
 
+def test_the_class_that_a_search_is_for_is_chosen_and_kept(run):
+    classes = xpnn.load(run.model).labels if run.tune()[0] == 0 else None
+    code, out, err = run.tune("--positive", classes[0], "--monitor", "validation_f1")
+    assert code == 0, err
+    assert f", f1 of {classes[0]} " in out
+    assert xpnn.load(run.model).labels == classes[::-1]
+    assert f'positive = "{classes[0]}"' in run.good("summary", run.model, "--options")
+
+
+def test_a_search_for_the_likeliest_five_of_three_classes_is_none(run):
+    err = run.tune("--monitor", "validation_top_k", target="kind")[2]
+    assert "--monitor top_k is how often the class is among the 5 likeliest: of 3 classes it always is" in err
+
+
 @pytest.mark.parametrize(
     ("target", "words"),
     [

@@ -288,6 +288,11 @@ class Quantile(Loss):
             )
         return outputs // q
 
+    @property
+    def median(self) -> int | None:
+        """Which of the quantiles is at 1/2, to within rounding; None if none is."""
+        return next((i for i, level in enumerate(self.quantiles) if abs(level - 0.5) < 1e-9), None)
+
     def point(self, prediction: Array) -> Array:
         """Of each target the output of the quantile nearest 1/2, (n, t)."""
         q = len(self.quantiles)

@@ -69,10 +69,21 @@ class Registry(Generic[T]):
 def unknown(kind: str, name: str, valid: Iterable[str]) -> str:
     """The message for a name that is not among the valid ones: the nearest first, then all."""
     valid = list(valid)
-    begins = [known for known in valid if name and known.startswith(name.lower())]
-    nearest = begins or difflib.get_close_matches(name.lower(), valid, n=1, cutoff=0.5)
+    word = name.lower()
+    begins = [known for known in valid if word and known.startswith(word)]
+    nearest = (
+        begins
+        or difflib.get_close_matches(word, valid, n=1, cutoff=0.55)
+        or [known for known in valid if len(word) > 2 and _abbreviates(word, known)]
+    )
     guess = f" Did you mean {nearest[0]!r}?" if nearest else ""
     return f"unknown {kind} {name!r}.{guess} Valid: {', '.join(valid)}."
+
+
+def _abbreviates(word: str, known: str) -> bool:
+    """Whether a name begins with the first letter of a word and has the others in their order."""
+    rest = iter(known)
+    return known[:1] == word[:1] and all(letter in rest for letter in word)
 
 
 def built_in(cls: type) -> bool:

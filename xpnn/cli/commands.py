@@ -10,16 +10,16 @@ from typing import Any
 import click
 
 import xpnn as library
-from xpnn import backends, optimizers, text
+from xpnn import backends, metrics, optimizers, text
 from xpnn.cli import bench as benchmark
 from xpnn.cli import lapsed, searching, using
 from xpnn.cli.config import CONFIG
 from xpnn.cli.grouped import Grouped
-from xpnn.cli.options import DATA, GROUPS, Options
+from xpnn.cli.options import DATA, GROUPS, Options, listed
 from xpnn.cli.output import say
 from xpnn.cli.train import train as run_training
 from xpnn.cli.tune import tune as run_search
-from xpnn.cli.types import Commas
+from xpnn.cli.types import Commas, Number, Whole
 
 _FILE = click.Path(path_type=Path)
 
@@ -54,7 +54,7 @@ def tune(**options: Any) -> int:
 
     The best model is that of the best trial in its best epoch, on the rows held out. Because they choose it, their
     score is a little too good: rows that took no part tell how good it is. The file is like one of train, and holds
-    the options with which train makes the same model.
+    the options with which train comes to the same weights.
     """
     return run_search(searching.Options(**options))
 
@@ -83,9 +83,12 @@ def predict(model: Path, data: Path, out: Path | None, probabilities: bool, trus
 @xpnn.command()
 @_given_model
 @click.argument("data", type=_FILE)
-def evaluate(model: Path, data: Path, trusted: tuple[str, ...]) -> None:
+@click.option("--metrics", metavar="NAMES", type=Commas(click.STRING, "names such as f1,roc_auc"),
+              help="What else to score, such as f1,roc_auc; by default what the training scored. "
+                   f"{listed(metrics.NAMES)}.")  # fmt: skip
+def evaluate(model: Path, data: Path, trusted: tuple[str, ...], **options: Any) -> None:
     """Score a model on rows whose target is known."""
-    using.evaluate(model, data, trusted=trusted)
+    using.evaluate(model, data, metrics=options["metrics"], trusted=trusted)
 
 
 @xpnn.command()
@@ -110,9 +113,7 @@ def devices() -> None:
 @click.option("--network", default="784,512,512,10", show_default=True, metavar="NODES",
               type=Commas(click.INT, "node counts such as 16,8"),
               help="Nodes of the layers, input first; ReLU between them, softmax at the end.")  # fmt: skip
-@click.option(
-    "--batch", type=click.IntRange(min=1), default=256, show_default=True, metavar="ROWS", help="Rows per step."
-)
+@click.option("--batch", type=Whole(min=1), default=256, show_default=True, metavar="ROWS", help="Rows per step.")
 @click.option("--backends", default="all", show_default=True, metavar="NAMES",
               type=Commas(click.STRING, "names such as numpy,torch"),
               help=f"Array libraries, such as numpy,torch, each on all its kinds of device: "
@@ -121,7 +122,7 @@ def devices() -> None:
               help="Of data and parameters.")  # fmt: skip
 @click.option("--optimizer", default="adam", show_default=True, metavar="NAME",
               help=f"One of: {', '.join(optimizers.NAMES)}.")  # fmt: skip
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=2.0, show_default=True,
+@click.option("--seconds", type=Number(min=0, min_open=True), default=2.0, show_default=True,
               help="How long to time each row.")  # fmt: skip
 @click.option("--predict", is_flag=True, help="Time predictions instead of training steps.")
 @click.option("--sweep", type=click.Choice(["batch", "width"]),

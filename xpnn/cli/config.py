@@ -42,9 +42,12 @@ def _options(context: click.Context, path: Path) -> dict[str, Any]:
     for written, value in _flat(path, _document(path)):
         param = known.get(_key(written))
         if param is None:
-            nearest = difflib.get_close_matches(_key(written), known, n=1, cutoff=0.5)
+            # a table is meant as one of a group of options
+            possible = [heading.lower() for heading in GROUPS] if isinstance(value, Mapping) else known
+            nearest = difflib.get_close_matches(_key(written), possible, n=1, cutoff=0.5)
+            kind = "table" if isinstance(value, Mapping) else "option"
             guess = f"did you mean {nearest[0].replace('_', '-')!r}?" if nearest else "see 'xpnn train --help'."
-            raise InputError(f"{path}: there is no option {written!r}: {guess}")
+            raise InputError(f"{path}: there is no {kind} {written!r}: {guess}")
         if param.name in words:
             raise InputError(f"{path}: {written!r} is given twice.")
         try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xpnn import arrays, backends, losses, random, tables, text
-from xpnn.cli.using import score, targets
+from xpnn.cli.scores import score, targets
 from xpnn.errors import InputError
 from xpnn.losses import CategoricalCrossentropy, Hinge, KullbackLeibler, Loss, Poisson, Quantile
 from xpnn.model import Model
@@ -82,6 +82,7 @@ def read(
     validation: float,
     ignore: Sequence[str],
     seed: int,
+    positive: str | None = None,
     sample_weight: str | None = None,
 ) -> Data:
     """Read a table, find out what its columns mean, and hold rows out.
@@ -108,9 +109,10 @@ def read(
     task = tables.infer_task(table, targets) if task == "auto" else task
     if task in ("binary", "multiclass"):
         table = tables.as_written(path, table, targets)
+    ignore = _split(ignore, table)
     weights = None if sample_weight is None else _weights(sample_weight, table, targets, ignore)
     if sample_weight is not None:
-        ignore = (*ignore, sample_weight)
+        ignore = [*ignore, sample_weight]
     whole = tables.make_schema(table, table, targets, task, ignore)
     y = whole.outputs(table)
     rows, held = random.split(
@@ -125,6 +127,8 @@ def read(
         raise InputError(f"--validation {validation} of {table.height} rows leaves none to train on: use less.")
     part, check = table[rows], table[held]
     schema = tables.make_schema(table, part, targets, task, ignore)
+    if positive is not None:
+        schema = schema.with_positive(positive)
     x = schema.features(part)[0]
     x_check = schema.features(check)[0] if len(held) else x[:0]
     y_check = schema.outputs(check) if len(held) else y[:0]
@@ -134,6 +138,12 @@ def read(
         schema = dataclasses.replace(schema, ignored={**schema.ignored, **why})
     weights = None if weights is None else weights[rows]
     return Data(x, schema.outputs(part), x_check, y_check, schema, row_numbers, weights)
+
+
+def _split(names: Sequence[str], table: pl.DataFrame) -> list[str]:
+    """Names of columns, those with commas between as well; a column may have a comma in its own."""
+    each = [[name] if name in table.columns else name.split(",") for name in names]
+    return [part if part in table.columns else part.strip() for parts in each for part in parts if part.strip()]
 
 
 def _weights(name: str, table: pl.DataFrame, targets: Sequence[str], ignore: Sequence[str]) -> NDArray[np.float32]:
@@ -181,17 +191,9 @@ def save(model: Model, out: Path, data: Data, options: Mapping[str, Any], *, met
     metadata = {**model.metadata, "table": data.schema.to_json(), "options": options}
     with contextlib.suppress(KeyboardInterrupt):  # the score may be lost, the model not
         if len(data.x_check):
-            scores = score(model, data.schema, data.x_check, data.y_check)
-            scores += _metrics(model, data, metrics)
+            scores = score(model, data.schema, data.x_check, data.y_check, metrics)
             figures = ", ".join(f"{name} {value}" for name, value in scores)
             metadata["validation"] = f"{figures} ({text.count(len(data.x_check), 'row')})"
     model = dataclasses.replace(model, metadata=metadata)
     model.save(out)
     return model
-
-
-def _metrics(model: Model, data: Data, metrics: Sequence[str]) -> list[tuple[str, str]]:
-    """What --metrics asks for, over the rows held out, as rows of name and value."""
-    scores = model.evaluate(data.x_check, targets(data.y_check, model.loss, data.schema), metrics=metrics)
-    of = " (of standardised targets)" if data.schema.task == "regression" else ""
-    return [(name + ("" if name == "r2" else of), f"{scores[name]:.4g}") for name in metrics if name != "accuracy"]

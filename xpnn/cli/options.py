@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 import click
 
 from xpnn import activations, backends, initializers, losses, metrics, optimizers, schedules, tables
-from xpnn.cli.types import ClassWeights, Commas
+from xpnn.cli.types import NUMBER, ClassWeights, Commas, Number, Whole
 from xpnn.errors import InputError
 from xpnn.registry import Registry
 
 T = TypeVar("T")
 
 _FILE = click.Path(path_type=Path)
-_RATE = click.FloatRange(min=0, min_open=True)
+_RATE = Number(min=0, min_open=True)
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Options:
     data: Path
     targets: tuple[str, ...]
     task: str
+    positive: str | None
     ignore: tuple[str, ...]
     sample_weight: str | None
     class_weight: str | Mapping[str, float] | None
@@ -111,7 +112,7 @@ def _hyperparameters() -> dict[str, click.Option]:
             [f"{words}/--no-{words.removeprefix('--')}" if flag else words, name],
             default=None,
             help=f"{_MEANING.get(name, 'Of')}{' Of ' if flag else ' '}{', '.join(of)}.",
-            type=None if flag else click.INT if all(isinstance(each, int) for each in defaults) else click.FLOAT,
+            type=None if flag else click.INT if all(isinstance(each, int) for each in defaults) else NUMBER,
             metavar=None if flag else "NUMBER",
         )
     return options
@@ -145,8 +146,11 @@ GROUPS: dict[str, list[click.Option]] = {
                      help="The column to predict; several times for several."),
         click.Option(["--task"], type=click.Choice(["auto", *tables.TASKS]), default="auto", show_default=True,
                      metavar="NAME", help=f"{', '.join(tables.TASKS)}; by default the target column decides."),
-        click.Option(["--ignore"], multiple=True, metavar="COLUMN",
-                     help="A column to leave out, such as a row number."),
+        click.Option(["--positive"], metavar="CLASS",
+                     help="Of two classes the one that precision, recall and f1 are about.  "
+                          "[default: the second in order]"),
+        click.Option(["--ignore"], multiple=True, metavar="COLUMNS",
+                     help="Columns to leave out, such as a row number; several with commas between."),
         click.Option(["--sample-weight"], metavar="COLUMN",
                      help="A column of weights, no feature: 2 counts a row to train on twice."),
         click.Option(["--class-weight"], type=ClassWeights(), metavar="WEIGHTS",
@@ -170,18 +174,18 @@ GROUPS: dict[str, list[click.Option]] = {
         click.Option(["--loss"], metavar="NAME",
                      help="By default the task decides. "
                           f"{listed(losses.NAMES, (losses.Hinge, losses.Poisson))}."),
-        click.Option(["--huber-delta"], type=float, metavar="NUMBER",
+        click.Option(["--huber-delta"], type=NUMBER, metavar="NUMBER",
                      help="From which error on huber is straight, in standard deviations of the target.  "
                           "[default: 1]"),
         click.Option(["--quantiles"], default="", metavar="SHARES",
                      type=Commas(click.FLOAT, "shares such as 0.05,0.5,0.95"),
                      help="What the loss quantile predicts, such as 0.05,0.5,0.95 for an interval that holds 90 %.  "
                           "[default: 0.1,0.5,0.9]"),
-        click.Option(["--label-smoothing"], type=float, metavar="SHARE",
+        click.Option(["--label-smoothing"], type=NUMBER, metavar="SHARE",
                      help="Of each label, spread over all classes; for the cross-entropies."),
-        click.Option(["--l1"], type=float, metavar="STRENGTH",
+        click.Option(["--l1"], type=NUMBER, metavar="STRENGTH",
                      help="Adds so many times the sum of |w| to the loss."),
-        click.Option(["--l2"], type=float, metavar="STRENGTH",
+        click.Option(["--l2"], type=NUMBER, metavar="STRENGTH",
                      help="Adds so many times the sum of w²/2 to the loss."),
     ],
     "Optimizer": [
@@ -190,39 +194,40 @@ GROUPS: dict[str, list[click.Option]] = {
         *HYPERPARAMETERS.values(),
     ],
     "Steps": [
-        click.Option(["--epochs"], type=click.IntRange(min=1), default=100, show_default=True, metavar="NUMBER",
+        click.Option(["--epochs"], type=Whole(min=1), default=100, show_default=True, metavar="NUMBER",
                      help="Passes over the training rows at most."),
-        click.Option(["--batch-size"], type=click.IntRange(min=0), metavar="ROWS",
+        click.Option(["--batch-size"], type=Whole(min=0), metavar="ROWS",
                      help="Rows per step; 0 for all of them.  [default: 32; of lbfgs all]"),
-        click.Option(["--learning-rate"], type=float, metavar="RATE",
+        click.Option(["--learning-rate"], type=NUMBER, metavar="RATE",
                      help="Step size. By default the optimizer's own, of sgd 0.1, for regression 0.01; "
                           "a tenth of it, and so on, if the loss diverges."),
         click.Option(["--schedule"], metavar="NAME[:…]",
                      help="How the rate changes, such as cosine or step_decay:every=30,factor=0.5; lengths are in "
                           f"epochs, by default all. {listed(schedules.NAMES, (schedules.Warmup,))}."),
         click.Option(["--warmup"], type=_RATE, metavar="EPOCHS", help="Let the rate rise from 0 first."),
-        click.Option(["--clip-norm"], type=float, metavar="NUMBER",
+        click.Option(["--clip-norm"], type=NUMBER, metavar="NUMBER",
                      help="Shorten gradients whose norm is larger."),
-        click.Option(["--clip-value"], type=float, metavar="NUMBER",
+        click.Option(["--clip-value"], type=NUMBER, metavar="NUMBER",
                      help="Instead, cut off each element of a gradient that is larger."),
     ],
     "Validation": [
-        click.Option(["--validation"], type=float, default=0.2, show_default=True, metavar="SHARE",
+        click.Option(["--validation"], type=NUMBER, default=0.2, show_default=True, metavar="SHARE",
                      help="Share of the rows to hold out and score on; 0 for none."),
         click.Option(["--metrics"], default="", metavar="NAMES",
                      type=Commas(click.STRING, "names such as f1,roc_auc"),
-                     help=f"What else to score, such as f1,roc_auc. {listed(metrics.NAMES)}."),
+                     help=f"What else to score, such as f1,roc_auc. {listed(metrics.NAMES)}; "
+                          f"top_k is of the {metrics.TopK.k} likeliest classes."),
         click.Option(["--early-stopping/--no-early-stopping"],
                      help="End when --monitor has not become better for a while, and keep the best epoch's "
                           "parameters."),
         click.Option(["--monitor"], metavar="NAME",
                      help="loss, validation_loss, or validation_ with one of --metrics.  [default: "
                           "validation_loss]"),
-        click.Option(["--patience"], type=click.IntRange(min=0), metavar="EPOCHS",
-                     help="How long a while is.  [default: 10]"),
-        click.Option(["--min-change"], type=float, metavar="NUMBER",
+        click.Option(["--patience"], type=Whole(min=0), metavar="EPOCHS",
+                     help="How many epochs without improvement are let pass.  [default: 10]"),
+        click.Option(["--min-change"], type=NUMBER, metavar="NUMBER",
                      help="By how much better counts.  [default: 0]"),
-        click.Option(["--tol"], type=float, metavar="LOSS", help="Stop when the loss is at or under this."),
+        click.Option(["--tol"], type=NUMBER, metavar="LOSS", help="Stop when the loss is at or under this."),
         click.Option(["--time-limit"], type=_RATE, metavar="SECONDS",
                      help="Stop after the epoch in which it is over."),
     ],
@@ -236,7 +241,7 @@ GROUPS: dict[str, list[click.Option]] = {
         click.Option(["--quiet/--no-quiet"], help="Print errors only."),
     ],
     "Machine": [
-        click.Option(["--seed"], type=click.IntRange(min=0), default=0, show_default=True, metavar="NUMBER",
+        click.Option(["--seed"], type=Whole(min=0), default=0, show_default=True, metavar="NUMBER",
                      help="Decides weights, row order and split."),
         click.Option(["--backend"], type=click.Choice(["auto", *backends.KNOWN]), default="auto", show_default=True,
                      metavar="NAME", help=f"Array library: {', '.join(backends.KNOWN)}; auto: NumPy for short "

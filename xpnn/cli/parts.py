@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeVar
 
 from xpnn import initializers, losses, optimizers, text
@@ -118,6 +119,8 @@ def _network(options: Options, schema: Schema, loss: Loss) -> Sequential:
         raise InputError(f"--normalize {options.normalize} goes after hidden layers, and --hidden names none.")
     layers: list[Layer] = []
     for units, activation, share in zip(options.hidden, activations, shares, strict=True):
+        if units < 1:
+            raise InputError(f"--hidden must be node counts of 1 or more, got {units}.")
         layers.append(Dense(units, activation, weight_initializer=initializer))
         if options.normalize:
             layers.append(_NORMALIZATIONS[options.normalize]())
@@ -155,6 +158,11 @@ def _loss(options: Options, schema: Schema, loss: Loss) -> Loss:
             raise InputError(
                 f"{option} goes with the loss {' or '.join(map(_name, owners))}, but here it is {_name(type(loss))} "
                 f"(the task is {schema.task}): leave it out, or choose another --loss."
+            )
+        if isinstance(loss, Quantile) and not all(a < b for a, b in pairwise((0.0, *value, 1.0))):
+            raise InputError(
+                "--quantiles must be shares between 0 and 1 in increasing order, such as 0.05,0.5,0.95, "
+                f"got {','.join(f'{share:g}' for share in value)}."
             )
         loss = named(option, dataclasses.replace)(loss, **{field: value})
     return loss

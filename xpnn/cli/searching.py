@@ -12,7 +12,7 @@ import click
 
 from xpnn import activations, optimizers
 from xpnn.cli import options as training
-from xpnn.cli.types import Commas
+from xpnn.cli.types import NUMBER, Commas, Whole
 from xpnn.errors import InputError
 from xpnn.tuning.result import Trial
 from xpnn.tuning.space import SearchSpace
@@ -27,6 +27,7 @@ class Options:
     data: Path
     targets: tuple[str, ...]
     task: str
+    positive: str | None
     ignore: tuple[str, ...]
     depth: Any
     width: Any
@@ -82,7 +83,20 @@ class Options:
         return training.Options.of({**training.defaults(), **as_here, **used})
 
 
-_AS_HERE = ("data", "targets", "task", "ignore", "loss", "epochs", "patience", "validation", "monitor", "out", "seed")
+_AS_HERE = (
+    "data",
+    "targets",
+    "task",
+    "positive",
+    "ignore",
+    "loss",
+    "epochs",
+    "patience",
+    "validation",
+    "monitor",
+    "out",
+    "seed",
+)
 
 
 class Range(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
@@ -138,7 +152,7 @@ def _as_in_training(*names: str) -> list[click.Option]:
 
 
 GROUPS: dict[str, list[click.Option]] = {
-    "Data": _as_in_training("targets", "task", "ignore"),
+    "Data": _as_in_training("targets", "task", "positive", "ignore"),
     "Space": [
         _searched("depth", click.INT, "Hidden layers."),
         _searched("width", click.INT, "Nodes of a hidden layer, chosen for each."),
@@ -151,16 +165,16 @@ GROUPS: dict[str, list[click.Option]] = {
         _searched("batch_size", click.INT, "Rows per step; 0 for all of them."),
     ],
     "Trials": [
-        click.Option(["--trials"], type=click.IntRange(min=1), default=20, show_default=True, metavar="NUMBER",
+        click.Option(["--trials"], type=Whole(min=1), default=20, show_default=True, metavar="NUMBER",
                      help="How many to have, with those already in --storage."),
         *_as_in_training("loss"),
-        click.Option(["--epochs"], type=click.IntRange(min=1), default=100, show_default=True, metavar="NUMBER",
+        click.Option(["--epochs"], type=Whole(min=1), default=100, show_default=True, metavar="NUMBER",
                      help="Passes over the training rows at most, in each trial."),
-        click.Option(["--patience"], type=click.IntRange(min=0), default=10, show_default=True, metavar="EPOCHS",
+        click.Option(["--patience"], type=Whole(min=0), default=10, show_default=True, metavar="EPOCHS",
                      help="A trial ends after so many in which --monitor has not become better."),
     ],
     "Validation": [
-        click.Option(["--validation"], type=float, default=0.2, show_default=True, metavar="SHARE",
+        click.Option(["--validation"], type=NUMBER, default=0.2, show_default=True, metavar="SHARE",
                      help="Share of the rows to hold out and compare the trials on."),
         click.Option(["--monitor"], default="validation_loss", show_default=True, metavar="NAME",
                      help="What to compare: validation_loss, or validation_accuracy and so on with any metric."),

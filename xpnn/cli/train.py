@@ -7,13 +7,14 @@ import math
 import sys
 
 from xpnn import backends, optimizers
+from xpnn.cli import scores
 from xpnn.cli.data import Data, loss_of, read, save
 from xpnn.cli.destinations import refuse_same_files
 from xpnn.cli.options import Options
 from xpnn.cli.output import discard, say
 from xpnn.cli.parts import Parts, build
 from xpnn.cli.report import outcome, plan
-from xpnn.cli.using import targets
+from xpnn.cli.scores import targets
 from xpnn.errors import BackendError, InputError, TrainingDiverged, TrainingInterrupted, XpnnError
 from xpnn.files import atomic, tensors
 from xpnn.model import Model
@@ -32,6 +33,7 @@ def train(options: Options) -> int:
     _check_destinations(options)
     data = _read(options)
     parts = build(options, data.schema, loss_of(options.loss, data.schema), len(data.x))
+    scores.check(options.metrics, data.schema, parts.loss)
     rates = _rates(options, data.schema)
     choice = _choose(options, parts, parts.optimizer(rates[0]), data)
     if not options.quiet:
@@ -98,6 +100,7 @@ def _read(options: Options) -> Data:
         validation=options.validation,
         ignore=options.ignore,
         seed=options.seed,
+        positive=options.positive,
         sample_weight=options.sample_weight,
     )
 

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from xpnn import activations, backends, text
+from xpnn.cli import scores
 from xpnn.cli.data import OUTPUT, Data, loss_of, outputs_of, read, save
 from xpnn.cli.destinations import refuse_same_files
 from xpnn.cli.output import say
+from xpnn.cli.scores import targets
 from xpnn.cli.searching import FILES, Options
-from xpnn.cli.using import targets
 from xpnn.errors import BackendError, InputError, TuningInterrupted, XpnnError
 from xpnn.files import atomic, tensors
 from xpnn.losses import Loss
@@ -34,10 +35,12 @@ def tune(options: Options) -> int:
         validation=options.validation,
         ignore=options.ignore,
         seed=options.seed,
+        positive=options.positive,
     )
     if not len(data.x_check):
         raise InputError("--validation 0 holds out no rows to compare the trials by: give a share, such as 0.2.")
     loss = loss_of(options.loss, data.schema)
+    scores.check(options.metrics, data.schema, loss, "--monitor")
     if options.l2 != 0 and options.weight_decay != 0:
         raise InputError("--l2 and --weight-decay both pull the weights towards 0: give --weight-decay 0 with --l2.")
     choice = _choose(options, loss, data)

@@ -9,6 +9,25 @@ from typing import Any
 import click
 
 
+class Whole(click.IntRange):
+    """A whole number within bounds; its message speaks of a number, not of a range."""
+
+    name = "integer"
+
+
+class Number(click.FloatRange):
+    """Likewise a number."""
+
+    name = "number"
+
+
+class _AnyNumber(click.types.FloatParamType):
+    name = "number"
+
+
+NUMBER = _AnyNumber()
+
+
 class Commas(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
     """A list, its items separated by commas; nothing is an empty list.
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from xpnn import tables, text
-from xpnn.cli import config
+from xpnn.cli import config, scores
+from xpnn.cli.scores import score
 from xpnn.errors import InputError, ModelFileError
 from xpnn.files import atomic
-from xpnn.losses import CategoricalCrossentropy, Loss, Quantile
-from xpnn.metrics import R2
 from xpnn.model import Model, load
 from xpnn.tables import Schema
 
@@ -47,20 +46,23 @@ def predict(model: Path, data: Path, out: Path | None, *, probabilities: bool, t
     print(f"wrote {len(x):,} predictions to {out}", file=sys.stderr)
 
 
-def evaluate(model: Path, data: Path, *, trusted: Sequence[str] = ()) -> None:
-    """Print how well a model does on a table that has the target columns."""
+def evaluate(model: Path, data: Path, *, metrics: Sequence[str] | None = None, trusted: Sequence[str] = ()) -> None:
+    """Print how well a model does on a table with its targets; by default with the metrics of its training."""
     network, schema = load_with_schema(model, trusted)
     table = tables.read(data, text=schema.as_text)
     if absent := [name for name in schema.targets if name not in table.columns]:
         raise InputError(
-            f"{data} has no column {absent[0]!r}, the target: evaluate compares with it, predict does without. "
-            + tables.no_column(absent[0], table.columns)
+            f"{data} has no column {absent[0]!r}, the target: evaluate compares with it, predict does without."
         )
+    if metrics is None:
+        metrics = _metrics_of(network)
+    else:
+        scores.check(metrics, schema, network.loss)
     y = schema.outputs(table)
     x, notes = schema.features(table)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    print(text.columns([("rows", f"{len(x):,}"), *score(network, schema, x, y)]))
+    print(text.columns([("rows", f"{len(x):,}"), *score(network, schema, x, y, metrics)]))
 
 
 def summary(model: Path, *, options: bool = False, trusted: Sequence[str] = ()) -> None:
@@ -101,44 +103,17 @@ def load_with_schema(path: Path, trusted: Sequence[str] = ()) -> tuple[Model, Sc
         raise ModelFileError(f"{path}: {error}") from error
 
 
+def _metrics_of(model: Model) -> list[str]:
+    """The metrics that a model was trained with."""
+    options = model.metadata.get("options")
+    names = options.get("metrics") if isinstance(options, dict) else None
+    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else []
+
+
 def _load(path: Path, trusted: Sequence[str]) -> Model:
     if trusted and (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # last: no file that lies here takes the place of a module that is installed
     return load(path, trusted=trusted)
-
-
-def targets(y: NDArray[Any], loss: Loss, schema: Schema) -> NDArray[Any]:
-    """Class numbers as they are for categorical cross-entropy, as one-hot rows for any other loss."""
-    if schema.task != "multiclass" or isinstance(loss, CategoricalCrossentropy):
-        return y
-    return np.eye(schema.n_outputs, dtype=np.float32)[y]
-
-
-def score(model: Model, schema: Schema, x: NDArray[np.float32], y: NDArray[Any]) -> list[tuple[str, str]]:
-    """What `evaluate` prints, as rows of name and value; errors are in the units of the table.
-
-    y is as `Schema.outputs` gives it.
-    """
-    scores = model.evaluate(x, targets(y, model.loss, schema))
-    if schema.task != "regression":
-        return [("accuracy", f"{scores['accuracy']:.2%}"), ("loss", f"{scores['loss']:.4g}")]
-    output = _output(model, x)
-    truth, guess = schema.in_units(y), schema.in_units(np.asarray(model.loss.point(cast(Any, output))))
-    rows = []
-    for j, name in enumerate(schema.targets):
-        error = guess[:, j : j + 1] - truth[:, j : j + 1]
-        figures = [
-            ("R²", f"{float(R2()(guess[:, j : j + 1], truth[:, j : j + 1])):.4f}"),
-            ("root mean squared error", f"{float(np.sqrt(np.mean(error**2))):.6g}"),
-            ("mean absolute error", f"{float(np.mean(np.abs(error))):.6g}"),
-        ]
-        of = f" of {name}" if len(schema.targets) > 1 else ""
-        if isinstance(model.loss, Quantile) and len(levels := model.loss.quantiles) > 1:
-            interval = output[:, j * len(levels) : (j + 1) * len(levels)]
-            inside = (interval.min(axis=1) <= y[:, j]) & (y[:, j] <= interval.max(axis=1))
-            figures.append((f"within q{levels[0]:g} and q{levels[-1]:g}", f"{float(np.mean(inside)):.2%}"))
-        rows += [(figure + of, value) for figure, value in figures]
-    return rows
 
 
 def refuse_to_overwrite(out: Path, **inputs: Path) -> None:

@@ -8,12 +8,13 @@ of its columns.
 from xpnn.tables.cells import weights
 from xpnn.tables.infer import infer_task, make_schema, row_numbers
 from xpnn.tables.read import as_written, read
-from xpnn.tables.schema import TASKS, Schema, from_json, no_column, schema_of
+from xpnn.tables.schema import TASKS, Schema, class_name, from_json, no_column, schema_of
 
 __all__ = [
     "TASKS",
     "Schema",
     "as_written",
+    "class_name",
     "from_json",
     "infer_task",
     "make_schema",

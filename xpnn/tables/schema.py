@@ -72,6 +72,21 @@ class Schema:
         """The number of columns of Y: the classes for multiclass, else one per target."""
         return len(self.classes) if self.task == "multiclass" and self.classes else len(self.targets)
 
+    def with_positive(self, name: str) -> Schema:
+        """The same with that one of two classes, as tables write it, as number 1.
+
+        Raises
+        ------
+        InputError
+            If there are not two classes, or none of them has the name.
+        """
+        if self.task != "binary":
+            raise InputError(f"--positive is for two classes, but the task is {self.task}: leave it out.")
+        classes = {class_name(value): value for value in self.classes or []}
+        if name not in classes:
+            raise InputError(f"--positive: {unknown('class', name, classes)}")
+        return replace(self, classes=[*(value for known, value in classes.items() if known != name), classes[name]])
+
     def to_json(self) -> dict[str, Any]:
         """Describe the schema for a model file."""
         return {name: value for name, value in asdict(self).items() if name != "quantiles"}  # they are the loss's
@@ -138,18 +153,18 @@ class Schema:
     def predictions(self, output: NDArray[Any], *, probabilities: bool = False) -> pl.DataFrame:
         """The network's output Ŷ, (n, k), as columns named like the targets, in the targets' own values.
 
-        Of several quantiles the one nearest 1/2 has the name of the target, and each one its own besides, such as
-        ``price q0.05``.
+        Each quantile has a name of its own, such as ``price q0.05``; the median has that of the target besides.
         """
         import polars as pl
 
         columns: dict[str, Any] = {}
         if self.task == "regression":
             levels = self.quantiles or (0.5,)
-            q, middle = len(levels), min(range(len(levels)), key=lambda i: abs(levels[i] - 0.5))
+            q, middle = len(levels), Quantile(quantiles=levels).median
             for j, (name, (mean, scale)) in enumerate(zip(self.targets, self.scales or [], strict=True)):
                 values = output[:, j * q : (j + 1) * q].astype(np.float64) * scale + mean
-                columns[name] = values[:, middle]
+                if middle is not None:
+                    columns[name] = values[:, middle]
                 ordered = np.sort(values, axis=1)  # no worse where they cross
                 columns |= {f"{name} q{level:g}": ordered[:, i] for i, level in enumerate(self.quantiles or ())}
             return pl.DataFrame(columns)
@@ -163,7 +178,7 @@ class Schema:
             # at a probability of exactly 1/2 the second class counts, as in Model.predict_labels
             chosen = p.argmax(axis=1) if self.task == "multiclass" else (output[:, 0] >= 0.5).astype(np.int64)
             columns[self.targets[0]] = [classes[i] for i in chosen]
-            chances = {_as_text(value): p[:, j] for j, value in enumerate(classes)}
+            chances = {class_name(value): p[:, j] for j, value in enumerate(classes)}
         if probabilities:
             columns |= {f"P({name})": chance for name, chance in chances.items()}
         return pl.DataFrame(columns)
@@ -174,7 +189,8 @@ class Schema:
         return values.astype(np.float64) * scale + mean
 
 
-def _as_text(value: Any) -> str:
+def class_name(value: Any) -> str:
+    """A class as tables write it."""
     return str(value).lower() if isinstance(value, bool) else str(value)  # true and false, as tables write them
 
 
