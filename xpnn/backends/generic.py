@@ -123,7 +123,7 @@ class Backend:
         """Run an update rule over flat vectors: ``rule(*vectors, *constants)``."""
         return rule(*vectors, *constants)
 
-    def compile(self, function: Function, xp: Namespace, *, asked: bool = False) -> Function:
+    def compile(self, function: Function, xp: Namespace, *, asked: bool = False, work: int = 0) -> Function:
         """``function(xp, vectors, …)`` as a function of the rest, perhaps faster, with the same results.
 
         The caller gives up the arrays in `vectors`. Where compiling is not what is usually faster, it is done if

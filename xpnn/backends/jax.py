@@ -56,7 +56,7 @@ class Jax(Backend):
         """Wait until the array has been computed."""
         cast(Any, array).block_until_ready()
 
-    def compile(self, function: Function, xp: Namespace, *, asked: bool = False) -> Function:
+    def compile(self, function: Function, xp: Namespace, *, asked: bool = False, work: int = 0) -> Function:
         """``jax.jit`` with the first argument's buffers donated."""
         import jax
 

@@ -34,9 +34,9 @@ class NumPy(Backend):
         """As the generic backend; each number is at hand."""
         return np.fromiter(map(float, scalars), np.float64, len(scalars))
 
-    def compile(self, function: Function, xp: Namespace, *, asked: bool = False) -> Function:
+    def compile(self, function: Function, xp: Namespace, *, asked: bool = False, work: int = 0) -> Function:
         """The formulas recorded as NumPy calls: see `xpnn.compiler`."""
-        return Compiled(function, xp)
+        return Steps(function, xp, work) if work else Compiled(function, xp)
 
     def forward(self, function: Function, xp: Namespace) -> Function:
         """Recorded, for few rows and for chunks of many."""

@@ -39,7 +39,7 @@ def value_and_grad(
 
     function: Callable[..., Any] = partial(evaluate, xp)
     if compile is not False:
-        function = backend.compile(evaluate, xp, asked=compile is True)
+        function = backend.compile(evaluate, xp, asked=compile is True, work=6 * network.n_parameters)
     return lambda X, y, w, params: function((params,), X, y, w)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
@@ -112,10 +114,10 @@ def _value_gradient_buffers(
         value, dy = loss.value_and_grad(prediction, y, w, xp=ctx.xp)
         gradient = network.backward_pass(params, caches, dy, ctx)
         for each in penalty:
-            cost, slope = _penalty(each, network, params, xp=ctx.xp, device=arrays.device(X))
+            strength: Any = each.strength
             if each.per_sample:
-                share = 1.0 / X.shape[0] if w is None else _inverse(ctx.xp.sum(w), ctx.xp)
-                cost, slope = cost * share, slope * share
+                strength = strength / X.shape[0] if w is None else strength * _inverse(ctx.xp.sum(w), ctx.xp)
+            cost, slope = _penalty(each, strength, network, params, xp=ctx.xp, device=arrays.device(X))
             value = value + cost
             gradient += slope
         return value, gradient, buffers
@@ -124,10 +126,10 @@ def _value_gradient_buffers(
 
 
 def _penalty(
-    penalty: Penalty, network: Sequential, params: Array, *, xp: Namespace, device: object
+    penalty: Penalty, strength: Any, network: Sequential, params: Array, *, xp: Namespace, device: object
 ) -> tuple[Array, Array]:
     """What a penalty adds to J and to its gradient, array by array:  λ Σ cost(w)  and  λ cost'(w)  where it holds."""
-    cost = xp.zeros((), dtype=params.dtype, device=device)
+    costs: list[Array] = []
     slopes: list[dict[str, Array]] = []
     for named in network.unflatten(params, xp=xp):
         slopes.append({})
@@ -136,8 +138,11 @@ def _penalty(
                 slopes[-1][name] = xp.zeros(array.shape, dtype=params.dtype, device=device)
                 continue
             w = xp.reshape(array, (-1,))
-            cost = cost + penalty.strength * penalty.value(w, xp=xp)
-            slopes[-1][name] = xp.reshape(penalty.strength * penalty.derivative(w, xp=xp), array.shape)
+            costs.append(penalty.value(w, xp=xp))
+            slopes[-1][name] = xp.reshape(strength * penalty.derivative(w, xp=xp), array.shape)
+    cost = (
+        strength * functools.reduce(operator.add, costs) if costs else xp.zeros((), dtype=params.dtype, device=device)
+    )
     return cost, network.flatten(slopes, xp=xp)
 
 
