@@ -776,3 +776,13 @@ def test_sizes_are_whole_numbers():
     X, y, _ = table("three classes")
     with pytest.raises(TypeError, match=r"hidden_layer_sizes must be whole numbers, got \[5.5\]"):
         xpnn.MLPClassifier((5.5,)).fit(X, y)
+
+
+def test_a_warm_start_may_be_judged_in_another_way():
+    X, y, _ = table("three classes")
+    model = xpnn.MLPClassifier((5,), max_iter=4, warm_start=True, random_state=0).fit(X, y)
+    model.set_params(early_stopping=True).fit(X, y)
+    assert (len(model.loss_curve_), len(model.validation_scores_), model.best_loss_) == (8, 4, None)
+    model.set_params(early_stopping=False).fit(X, y)
+    assert (len(model.loss_curve_), model.validation_scores_) == (12, None)
+    assert np.isfinite(model.best_loss_)

@@ -140,7 +140,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
                 )
             else:
                 inputs.same_place(self, X, self._params(), "partial_fit" if incremental else "fit", placed=False)
-            if not self._searching and not hasattr(self, "loss_curve_"):
+            if not self._searching:
                 self._open_account()
             self._train(
                 network, X, targets, w, sparse=sparse, incremental=incremental, validation_data=validation_data
@@ -192,9 +192,11 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
             self.__dict__.pop(name, None)
 
     def _open_account(self) -> None:
-        """What is written down of epochs."""
-        early = self.early_stopping
-        self.loss_curve_: list[float] = []
+        """What is written down of epochs; what there is goes on, if it is judged in the same way."""
+        early = bool(self.early_stopping)
+        if hasattr(self, "loss_curve_") and (self.validation_scores_ is not None) is early:
+            return
+        self.loss_curve_: list[float] = getattr(self, "loss_curve_", [])
         self._no_improvement_count = 0
         self.best_loss_ = None if early else np.inf
         self.validation_scores_: list[float] | None = [] if early else None
@@ -258,9 +260,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
             batch_size=self._batch_size(n),
             shuffle=self.shuffle,
             tol=None,
-            seed=0
-            if not any(layer.noisy for layer in network.layers)
-            else int(self._random_state.randint(2**31 - 1)),
+            seed=self._seed_of(network),
             drawn=False,
             compile=None,
             xp=xp,
@@ -293,6 +293,11 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
             self.validation_loss_curve_ = [*before, *model.history["validation_loss"]]
         self._history = model.history
         watch.finish(model)
+
+    def _seed_of(self, network: Sequential) -> int:
+        """A seed for layers that draw; without such none is drawn, as in scikit-learn."""
+        noisy = any(layer.noisy for layer in network.layers)
+        return int(self._random_state.randint(2**31 - 1)) if noisy else 0
 
     def _split(self, y: HostArray) -> tuple[HostArray | None, HostArray | None]:
         """The rows to train on, None for all, and those held out."""
