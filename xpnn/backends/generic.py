@@ -101,6 +101,10 @@ class Backend:
         """Arrays of shape () as one vector of numbers on the host; waits for the device once."""
         return self.to_host(xp.stack(scalars)).astype(np.float64)
 
+    def copy(self, array: Array, xp: Namespace) -> Array:
+        """A copy that shares no memory with the array, on the same device."""
+        return arrays.copy(array, xp)
+
     def total(self, array: Array, xp: Namespace) -> float:
         """The sum of all elements, as a number on the host."""
         return float(xp.sum(array))

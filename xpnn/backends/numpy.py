@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,10 @@ class NumPy(Backend):
     def numbers(self, scalars: list[Array], xp: Namespace) -> NDArray[np.float64]:
         """As the generic backend; each number is at hand."""
         return np.fromiter(map(float, scalars), np.float64, len(scalars))
+
+    def copy(self, array: Array, xp: Namespace) -> Array:
+        """As the generic backend, by the array's own method."""
+        return cast(Array, array.copy())  # type: ignore[attr-defined]
 
     def compile(self, function: Function, xp: Namespace, *, asked: bool = False, work: int = 0) -> Function:
         """The formulas recorded as NumPy calls: see `xpnn.compiler`."""

@@ -337,9 +337,9 @@ class Loop:
         """A copy, because the next step may write over the state; after the last there is none."""
         if epoch == self.epochs:
             return _Reached(epoch, state.params, state.buffers)
-        buffers = None if state.buffers is None else arrays.copy(state.buffers, self.xp)
+        buffers = None if state.buffers is None else self.backend.copy(state.buffers, self.xp)
         again = self.drawn and epoch == 0
-        return _Reached(epoch, None if again else arrays.copy(state.params, self.xp), buffers)
+        return _Reached(epoch, None if again else self.backend.copy(state.params, self.xp), buffers)
 
     def _params(self, reached: _Reached) -> Array:
         return self._start() if reached.params is None else reached.params

@@ -27,6 +27,7 @@ class Audience:
     def __init__(self, callbacks: Sequence[Callback]) -> None:
         self._callbacks = callbacks
         self._started: list[Callback] = []
+        self._adding = [callback for callback in callbacks if callback.adds]
 
     def adds(self, taken: Iterable[str]) -> list[str]:
         """The names that they add to those of the history.
@@ -58,21 +59,19 @@ class Audience:
     def batch_end(self, told: Training, model: Callable[[], Model]) -> bool:
         """After a batch, those who want to know of it; whether one asks for a stop."""
         due = [callback for callback in self._callbacks if callback.every and told.batch % callback.every == 0]
-        answers = [_guarded(callback, partial(_wants_stop, callback.batch_end), told, model) for callback in due]
+        answers = [_guarded(callback, callback.batch_end, told, model, _as_answer) for callback in due]
         return any(answers)
 
     def figures(self, told: Training, model: Callable[[], Model]) -> dict[str, float]:
         """What they add to the history after an epoch."""
         found: dict[str, float] = {}
-        for callback in self._callbacks:
-            if callback.adds:
-                found |= _guarded(callback, partial(_figures, callback), told, model)
+        for callback in self._adding:
+            found |= _guarded(callback, callback.figures, told, model, partial(_as_figures, callback))
         return found
 
     def epoch_end(self, told: Training, model: Callable[[], Model]) -> bool:
         """After an epoch; whether one asks for a stop."""
-        each = self._callbacks
-        answers = [_guarded(callback, partial(_wants_stop, callback.epoch_end), told, model) for callback in each]
+        answers = [_guarded(callback, callback.epoch_end, told, model, _as_answer) for callback in self._callbacks]
         return any(answers)
 
     def end(self, told: Training, error: BaseException | None = None) -> None:
@@ -100,30 +99,33 @@ def give_model(error: BaseException, model: Model) -> None:
         error.model = model  # type: ignore[attr-defined]
 
 
-def _guarded(callback: Callback, hook: Callable[[Training], T], told: Training, model: Callable[[], Model]) -> T:
+def _guarded(
+    callback: Callback,
+    hook: Callable[[Training], Any],
+    told: Training,
+    model: Callable[[], Model],
+    taken_as: Callable[[Any], T],
+) -> T:
+    """What a hook answers, taken as what it is to be."""
     try:
-        return hook(told)
+        return taken_as(hook(told))
     except Exception as error:
         give_model(error, model())
-        error.add_note(
-            f"raised by the callback {name_of(callback)} in epoch {told.epoch}; its .model is the model then"
-        )
+        name = name_of(callback)
+        error.add_note(f"raised by the callback {name} in epoch {told.epoch}; its .model is the model then")
         raise
 
 
-def _wants_stop(hook: Callable[[Training], Any], told: Training) -> bool:
-    answer = hook(told)
+def _as_answer(answer: Any) -> bool:
     try:
         return bool(answer)
     except (TypeError, ValueError) as error:
-        what = type(answer).__name__
         raise InputError(
-            f"a callback answers with True to end the training, or with nothing; got a {what}."
+            f"a callback answers with True to end the training, or with nothing; got a {type(answer).__name__}."
         ) from error
 
 
-def _figures(callback: Callback, told: Training) -> dict[str, float]:
-    found: Mapping[str, Any] = callback.figures(told)
+def _as_figures(callback: Callback, found: Mapping[str, Any]) -> dict[str, float]:
     try:
         return {name: float(found[name]) for name in callback.adds}
     except (KeyError, TypeError, ValueError) as error:
