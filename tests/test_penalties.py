@@ -99,6 +99,21 @@ def test_a_penalty_of_ones_own_is_asked_array_by_array(rng):
     assert np.all(np.isfinite(f(params, X, y)[1]))
 
 
+@pytest.mark.parametrize("kind", COSTS)
+def test_all_at_once_and_one_by_one_are_the_same(kind, lib, dtype, rng):
+    one_by_one = dataclass(frozen=True)(type("OneByOne", (kind,), {"elementwise": False}))
+    X, y = problem(rng)
+    given = lib(start(rng), dtype), lib(X, dtype), lib(y), lib(rng.uniform(0.5, 2, 12), dtype)
+    for options in ({}, {"biases": True}, {"per_sample": True}):
+        one, other = (
+            xpnn.value_and_grad(NETWORK, "categorical_crossentropy", penalty=each(0.3, **options))(*given)
+            for each in (kind, one_by_one)
+        )
+        assert float(one[0]) == float(other[0])
+        tolerance = 1e-6 if dtype == "float32" else 1e-15
+        np.testing.assert_allclose(lib.host(one[1]), lib.host(other[1]), rtol=tolerance, atol=tolerance)
+
+
 def test_several_penalties_add_up(rng):
     X, y = problem(rng)
     params = start(rng)

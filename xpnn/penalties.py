@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
+from typing import ClassVar
 
 from xpnn.errors import InputError, missing
 from xpnn.registry import Registry
@@ -34,11 +35,19 @@ class Penalty:
         Whether λ is divided by the number of samples in the batch, or by what they weigh together, as scikit-learn's
         `alpha` is: the more there are, the less the penalty says.
 
+    Attributes
+    ----------
+    elementwise : bool
+        Whether each weight's derivative follows from that weight alone, and is finite for all: it is then asked for
+        all parameters at once, which is faster, and counts where the penalty holds. Else array by array.
+
     Raises
     ------
     InputError
         If the strength is not above 0.
     """
+
+    elementwise: ClassVar[bool] = False
 
     strength: float
     biases: bool = False
@@ -92,6 +101,8 @@ class L1(Penalty):
         As `Penalty`'s.
     """
 
+    elementwise = True
+
     def value(self, w: Array, *, xp: Namespace) -> Array:
         """Σ |w|."""
         return xp.sum(xp.abs(w))
@@ -114,6 +125,8 @@ class L2(Penalty):
     strength, biases, per_sample
         As `Penalty`'s.
     """
+
+    elementwise = True
 
     def value(self, w: Array, *, xp: Namespace) -> Array:
         """½ Σ w²."""

@@ -13,6 +13,7 @@ from xpnn import arrays, backends, losses, parts, penalties
 from xpnn.activations import Linear
 from xpnn.backends import Backend
 from xpnn.layers import Context
+from xpnn.layout import Shape
 from xpnn.losses import Loss
 from xpnn.network import Sequential, check_network
 from xpnn.optimizers import Optimizer
@@ -129,21 +130,28 @@ def _penalty(
     penalty: Penalty, strength: Any, network: Sequential, params: Array, *, xp: Namespace, device: object
 ) -> tuple[Array, Array]:
     """What a penalty adds to J and to its gradient, array by array:  λ Σ cost(w)  and  λ cost'(w)  where it holds."""
-    costs: list[Array] = []
-    slopes: list[dict[str, Array]] = []
-    for named in network.unflatten(params, xp=xp):
-        slopes.append({})
-        for name, array in named.items():
-            if not penalty.holds(array.shape):
-                slopes[-1][name] = xp.zeros(array.shape, dtype=params.dtype, device=device)
-                continue
-            w = xp.reshape(array, (-1,))
-            costs.append(penalty.value(w, xp=xp))
-            slopes[-1][name] = xp.reshape(strength * penalty.derivative(w, xp=xp), array.shape)
-    cost = (
-        strength * functools.reduce(operator.add, costs) if costs else xp.zeros((), dtype=params.dtype, device=device)
-    )
-    return cost, network.flatten(slopes, xp=xp)
+    layers = network.unflatten(params, xp=xp)
+    held = [{name: w for name, w in named.items() if penalty.holds(w.shape)} for named in layers]
+    weights = [xp.reshape(w, (-1,)) for named in held for w in named.values()]
+    if not weights:
+        return xp.zeros((), dtype=params.dtype, device=device), xp.zeros_like(params)
+    cost = strength * functools.reduce(operator.add, [penalty.value(w, xp=xp) for w in weights])
+
+    def filled(number: float, shape: Shape) -> Array:
+        return xp.full(shape, number, dtype=params.dtype, device=device)
+
+    if penalty.elementwise:  # of all at once: one pass over the parameters, which threads can share
+        where = [
+            {name: filled(float(name in has), w.shape) for name, w in named.items()}
+            for named, has in zip(layers, held, strict=True)
+        ]
+        return cost, network.flatten(where, xp=xp) * strength * penalty.derivative(params, xp=xp)
+    slopes = iter([strength * penalty.derivative(w, xp=xp) for w in weights])
+    each = []
+    for named, has in zip(layers, held, strict=True):
+        each.append({name: filled(0.0, w.shape) for name, w in named.items()})
+        each[-1] |= {name: xp.reshape(next(slopes), w.shape) for name, w in has.items()}
+    return cost, network.flatten(each, xp=xp)
 
 
 def _inverse(total: Array, xp: Namespace) -> Array:
