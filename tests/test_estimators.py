@@ -560,8 +560,7 @@ def test_without_scikit_learn_it_says_what_to_install(monkeypatch):
 def test_sparse_data_are_made_dense_batch_by_batch(monkeypatch):
     from scipy import sparse
 
-    rng = np.random.default_rng(0)
-    S = sparse.random_array((5000, 3000), density=0.001, rng=rng, format="csr")
+    S = sparse.csr_array(sparse.random(5000, 3000, density=0.001, random_state=0, format="csr"))
     y = np.asarray(S.sum(axis=1)).ravel() > 1.5
     largest = []
     toarray = sparse.csr_array.toarray
