@@ -310,10 +310,10 @@ def test_products_of_mkl_are_those_of_numpy(dtype, rng):
         (a[:, :1], b[:1]),
     ]:
         out = np.full((12, 9), np.nan, dtype)
-        mkl.dot(left, right, out)
+        mkl.Product()(left, right, out)
         np.testing.assert_allclose(out, left @ right, rtol=1e-5 if dtype == "float32" else 1e-12)
         rows = np.zeros((12, 9), dtype)
-        mkl.dot(left[3:8], right, rows[3:8])
+        mkl.Product()(left[3:8], right, rows[3:8])
         np.testing.assert_allclose(rows[3:8], (left @ right)[3:8], rtol=1e-5 if dtype == "float32" else 1e-12)
         assert not rows[:3].any()
         assert not rows[8:].any()
@@ -323,5 +323,5 @@ def test_without_mkl_products_are_numpys(monkeypatch, rng):
     monkeypatch.setattr(mkl, "_products", dict)
     assert not mkl.available()
     a, out = rng.normal(size=(4, 4)), np.zeros((4, 4))
-    mkl.dot(a, a, out)
+    mkl.Product()(a, a, out)
     np.testing.assert_array_equal(out, a @ a)

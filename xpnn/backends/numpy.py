@@ -75,7 +75,10 @@ class Gather:
         if memory is None or len(memory) < n or memory.shape[1:] != array.shape[1:] or memory.dtype != array.dtype:
             memory = self._memory[name] = np.empty((n, *array.shape[1:]), array.dtype)
         out = memory[:n]
-        lanes = threads.count() if out.nbytes >= MUCH else 1
+        if out.nbytes < MUCH:
+            _take(array, rows, out)
+            return out
+        lanes = threads.count()
         cuts = [n * i // lanes for i in range(lanes + 1)]
         on_threads([partial(_take, array, rows[i:j], out[i:j]) for i, j in itertools.pairwise(cuts)])
         return out

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import importlib
 import itertools
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -15,10 +16,10 @@ import numpy as np
 from xpnn import arrays, backends
 from xpnn.backends import Backend
 from xpnn.bench.workload import Workload
-from xpnn.compiler import mkl
+from xpnn.compiler import mkl, team
 from xpnn.compiler.blas import threads
 from xpnn.compiler.lanes import on_threads
-from xpnn.compiler.steps import ENOUGH, FEW
+from xpnn.compiler.steps import ENOUGH, FEW, WORTH
 from xpnn.errors import BackendError, XpnnError
 from xpnn.model import Model
 from xpnn.training.step import first_state, make_step
@@ -190,7 +191,7 @@ def _predicting(model: Model, x: Any, backend: Backend) -> Run:
 def _prepare_products(library: str, device: str, workload: Workload) -> Run:
     """The products of the workload's network with every activation left out, on arrays of the same shapes."""
     backend = backends.get(library, device)
-    multiply = _product(library, workload.flops)
+    multiply = _product(library, workload)
 
     def placed(host: Any) -> Any:
         return backends.place(host, workload.dtype, like=None, backend=library, device=device)
@@ -221,7 +222,8 @@ def _prepare_products(library: str, device: str, workload: Workload) -> Run:
     if not workload.predict:
         results = results[0], zeros(*outputs[:-1]), zeros(*(w.shape for w in W))
 
-    few = library == "numpy" and FEW[0] <= workload.flops < FEW[1]  # on one thread, as steps of this size
+    # on one thread, or the one that tells others, as steps of this size
+    few = library == "numpy" and FEW[0] <= workload.flops < (FEW[1] if not team.available() else math.inf)
 
     def run(steps: int) -> Any:
         nonlocal results
@@ -234,9 +236,12 @@ def _prepare_products(library: str, device: str, workload: Workload) -> Run:
     return run
 
 
-def _product(library: str, flops: int) -> Callable[[Any, Any, Any], Any]:
-    """``product(a, b, out)``: into `out` where the library can; as steps of so many operations do it."""
-    if library == "numpy" and flops >= ENOUGH and mkl.available():
+def _product(library: str, workload: Workload) -> Callable[[Any, Any, Any], Any]:
+    """``product(a, b, out)``: into `out` where the library can; as steps of that size do it."""
+    flops = workload.flops
+    if library == "numpy" and team.available() and flops >= FEW[0]:
+        return _together(threads.count() if flops * np.dtype(workload.dtype).itemsize >= WORTH else 1)
+    if library == "numpy" and flops >= ENOUGH:
         return _by_rows
     if library in ("numpy", "cupy", "torch"):
         matmul = importlib.import_module(library).matmul
@@ -244,9 +249,26 @@ def _product(library: str, flops: int) -> Callable[[Any, Any, Any], Any]:
     return lambda a, b, out: a @ b
 
 
+def _together(lanes: int) -> Callable[[Any, Any, Any], Any]:
+    """Products by MKL where that pays, each thread with its rows."""
+    members = team.Team(lanes) if lanes > 1 else None
+    products: dict[int, Callable[[Any, Any, Any], Any]] = {}
+
+    def multiply(a: Any, b: Any, out: Any) -> Any:
+        if id(out) not in products:
+            parts = mkl.parts(out.shape, a.shape[1], out.dtype, lanes)
+            products[id(out)] = mkl.Product(members if parts > 1 else None, parts) if parts else np.dot
+        if members is not None:
+            members.wake()
+        products[id(out)](a, b, out)
+        return out
+
+    return multiply
+
+
 def _by_rows(a: Any, b: Any, out: Any) -> Any:
-    """The product by MKL, each thread with its rows."""
+    """The product by NumPy, each thread with its rows."""
     lanes = threads.count()
     cuts = [len(out) * i // lanes for i in range(lanes + 1)]
-    on_threads([functools.partial(mkl.dot, a[i:j], b, out[i:j]) for i, j in itertools.pairwise(cuts)])
+    on_threads([functools.partial(np.dot, a[i:j], b, out[i:j]) for i, j in itertools.pairwise(cuts)])
     return out

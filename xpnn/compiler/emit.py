@@ -187,18 +187,22 @@ class Emitter:
 
     def _kernel(self, group: Group, spans: list[tuple[int, int]]) -> list[str]:
         """The lines that do a chain for these rows."""
-        assert group.chain is not None
-        if id(group) not in self._kernels:
-            kernel = Kernel(group.chain, lambda v: v not in self.plan.registers, self._name, self._scalar)
-            arrays = "".join(f"{each}, " for each in kernel.operands)
-            self._kernels[id(group)] = self._global(kernel.function, "kernel"), arrays
-        function, arrays = self._kernels[id(group)]
+        function, arrays = self._compiled(group)
         lines = []
         for first, stop in spans:
             name = self._new("rows")
             self._bind.append(f"{name} = {self._global(table)}(keep, ({arrays}), {first}, {stop})")
             lines.append(f"{function}({name})")
         return lines
+
+    def _compiled(self, group: Group) -> tuple[str, str]:
+        """The name of a chain's machine code, and what its table points to."""
+        assert group.chain is not None
+        if id(group) not in self._kernels:
+            kernel = Kernel(group.chain, lambda v: v not in self.plan.registers, self._name, self._scalar)
+            arrays = "".join(f"{each}, " for each in kernel.operands)
+            self._kernels[id(group)] = self._global(kernel.function, "kernel"), arrays
+        return self._kernels[id(group)]
 
     def _loop(self, group: Group, blocks: list[tuple[int, int]], lane: int = 0) -> list[str]:
         """The lines of a group for these blocks, with scratch memory for this lane."""
@@ -260,7 +264,7 @@ class Emitter:
             return f"{self._global(call.function)}({', '.join(operands)}, out={out})"
         operands = [name(each) for each in call.reads]
         if call.kind == "product":
-            return f"{self._global(self._product(call))}({', '.join(operands)}, {out})"
+            return f"{self._multiply(call)}({', '.join(operands)}, {out})"
         if call.kind == "join":
             return f"{self._global(np.concatenate)}(({', '.join(operands)},), 0, {out})"
         (x,) = call.reads
@@ -278,9 +282,9 @@ class Emitter:
             return f"{self._global(of_few_columns)}({function}, {operands[0]}, {self._global(columns, 's')}, {out})"
         return f"{function}({operands[0]}, {axis}, None, {out}, {keep})"
 
-    def _product(self, call: Call) -> Callable[..., Any]:
-        """What multiplies two matrices."""
-        return np.dot
+    def _multiply(self, call: Call) -> str:
+        """The name of what multiplies two matrices."""
+        return self._global(np.dot)
 
     def _plain(self, call: Call) -> str:
         """A call as it was recorded."""

@@ -17,28 +17,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
-
-from xpnn.compiler import mkl, spin
-from xpnn.compiler.emit import Emitter, Memory
+from xpnn.compiler import spin
+from xpnn.compiler.emit import Memory
 from xpnn.compiler.plan import Group, Plan
 from xpnn.compiler.record import Call, Recording, Value
 from xpnn.compiler.shares import Shares, share
-
-WORTH = 1 << 19
-"""Multiplications of a product from which on calling another library gains more than it costs."""
+from xpnn.compiler.together import TeamEmitter
 
 
-class OneThreadEmitter(Emitter):
-    """Writes what one of several threads does: its products use that thread alone."""
-
-    def _product(self, call: Call) -> Callable[..., Any]:
-        assert isinstance(call.result, Value)
-        size = call.result.array.size * call.reads[0].array.shape[1]
-        return mkl.dot if mkl.available() and size >= WORTH else np.dot
-
-
-class LaneEmitter(OneThreadEmitter):
+class LaneEmitter(TeamEmitter):
     """Writes a step as one function for each phase and lane.
 
     Parameters

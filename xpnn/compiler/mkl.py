@@ -2,30 +2,46 @@
 
 On many x86 processors its products take less time than those of the OpenBLAS that NumPy comes with. Each call uses
 one thread, the one that makes it: if nothing else in the program uses this library, its threading layer is set to the
-sequential one, for the whole program; if something does, it is left alone, and NumPy multiplies.
-``pip install 'xpnn[fast]'`` brings it where it exists.
+sequential one, for the whole program; if something does, it is left alone, and NumPy multiplies. Calls are made from
+machine code, so `xpnn.compiler.llvm` is needed too: ``pip install 'xpnn[fast]'`` brings both where they exist.
 """
 
 from __future__ import annotations
 
 import ctypes
 import importlib.metadata
+from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnn.compiler import llvm
 from xpnn.compiler.blas import libraries
+from xpnn.compiler.team import Team
 
 _ROW_MAJOR, _AS_IT_IS, _TRANSPOSED = 101, 111, 112
 _SEQUENTIAL = 1
 
+_WORDS = ("layout_a", "layout_b", "n", "m", "k", "row_a", "row_b", "row_out", "a", "b", "out")
+"""What the table of a product tells: how the factors lie in memory, sizes, elements from row to row, addresses."""
+
+_CALL = """define void @kernel(ptr %table) {{
+{fetched}
+%multiply = inttoptr i64 {address} to ptr
+call void %multiply(i32 {row_major}, i32 %layout_a, i32 %layout_b, i32 %n, i32 %m, i32 %k, {kind} 1.0,
+  ptr %a, i32 %row_a, ptr %b, i32 %row_b, {kind} 0.0, ptr %out, i32 %row_out)
+ret void
+}}
+"""
+
 
 @cache
-def _products() -> dict[Any, Any]:
-    """MKL's product for each dtype; none if it is not here, or if NumPy multiplies with it anyway."""
-    if any(each.internal_api == "mkl" for each in libraries()):
+def _products() -> dict[Any, Callable[[int], None]]:
+    """The function of a product's table for each dtype; none if MKL is not here, or if NumPy has it anyway."""
+    if any(each.internal_api == "mkl" for each in libraries()) or not llvm.available():
         return {}
     try:
         files = importlib.metadata.files("mkl") or []
@@ -33,18 +49,22 @@ def _products() -> dict[Any, Any]:
         if library.MKL_Set_Threading_Layer(_SEQUENTIAL) != _SEQUENTIAL:  # somebody has chosen another already
             return {}
         return {
-            np.dtype(np.float32): _typed(library.cblas_sgemm, ctypes.c_float),
-            np.dtype(np.float64): _typed(library.cblas_dgemm, ctypes.c_double),
+            np.dtype(np.float32): _compiled(library.cblas_sgemm, "float"),
+            np.dtype(np.float64): _compiled(library.cblas_dgemm, "double"),
         }
-    except (importlib.metadata.PackageNotFoundError, StopIteration, OSError, AttributeError):
+    except (importlib.metadata.PackageNotFoundError, StopIteration, OSError, AttributeError, llvm.CannotCompile):
         return {}
 
 
-def _typed(function: Any, number: Any) -> Any:
-    i, p = ctypes.c_int, ctypes.c_void_p
-    function.restype = None
-    function.argtypes = [i, i, i, i, i, i, number, p, i, p, i, number, p, i]
-    return function
+def _compiled(function: Any, kind: str) -> Callable[[int], None]:
+    """The call with the arguments of a table."""
+    fetched = []
+    for i, name in enumerate(_WORDS):
+        type_ = "ptr" if name in ("a", "b", "out") else "i32"
+        fetched += [f"%at.{name} = getelementptr i64, ptr %table, i64 {i}", f"%{name} = load {type_}, ptr %at.{name}"]
+    address = ctypes.cast(function, ctypes.c_void_p).value
+    text = _CALL.format(fetched="\n".join(fetched), address=address, row_major=_ROW_MAJOR, kind=kind)
+    return llvm.compiled(text, ctypes.c_void_p)
 
 
 def available() -> bool:
@@ -52,18 +72,104 @@ def available() -> bool:
     return bool(_products())
 
 
-def dot(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> None:
-    """``out = a b``, matrices of one dtype; by NumPy where BLAS cannot read the layout of their memory."""
-    product = _products().get(out.dtype)
-    first, second, third = _layout(a), _layout(b), _layout(out)
-    if product is None or first is None or second is None or third is None or third[0] is not _AS_IT_IS:
-        np.dot(a, b, out)
-        return
-    (n, m), k = out.shape, a.shape[1]
-    (flag_a, row_a), (flag_b, row_b), (_, row_out) = first, second, third
-    product(
-        _ROW_MAJOR, flag_a, flag_b, n, m, k, 1.0, _address(a), row_a, _address(b), row_b, 0.0, _address(out), row_out
-    )
+def parts(shape: tuple[int, ...], k: int, dtype: Any, lanes: int) -> int:
+    """How many of the threads should do a product together, of that shape and k numbers summed up; 0: NumPy should.
+
+    NumPy's library has kernels of its own for small products, good ones for results of a few rows or columns.
+    """
+    n, m = shape
+    work = n * m * k
+    if dtype not in _products() or work < (WORTH if min(n, m) > NARROW else 2 * WORTH):
+        return 0
+    return max(1, min(lanes, work * np.dtype(dtype).itemsize // PART))
+
+
+WORTH = 1 << 17
+"""Multiplications from which on MKL takes less time for most products."""
+
+NARROW = 16
+"""Up to so many rows or columns of the result twice as many are needed."""
+
+PART = 1 << 19
+"""Multiplications times bytes of a number that a thread should have to do of a product: some two microseconds."""
+
+
+class Product:
+    """``out = a b`` of matrices of one dtype, many times; by NumPy where BLAS cannot read the layout of their memory.
+
+    What MKL is to know of an array is kept until another one comes in its place, and the array with it.
+
+    Parameters
+    ----------
+    team : Team, optional
+        Who does it in parts.
+    parts : int
+        How many; each has some of the rows.
+    """
+
+    def __init__(self, team: Team | None = None, parts: int = 1) -> None:
+        self._team = team
+        self._tables = [(ctypes.c_int64 * len(_WORDS))() for _ in range(parts)]
+        self._addresses = [ctypes.addressof(each) for each in self._tables]
+        self._multiply: Callable[[int], None] | None = None
+        self._table = 0
+        self._keep: list[Any] = []
+        self._cuts: list[int] = []
+        self._a: NDArray[Any] | None = None
+        self._b: NDArray[Any] | None = None
+        self._out: NDArray[Any] | None = None
+        self._readable_a = self._readable_b = False
+
+    def __call__(self, a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> None:
+        """One product."""
+        if out is not self._out:
+            self._take_out(out)
+        if a is not self._a:
+            self._take_a(a)
+        if b is not self._b:
+            self._take_b(b)
+        if self._readable_a and self._readable_b and self._multiply is not None:
+            self._multiply(self._table)
+        else:
+            np.dot(a, b, out)
+
+    def _take_out(self, out: NDArray[Any]) -> None:
+        self._out, self._multiply = out, None
+        self._a = None  # its rows may be cut otherwise
+        function, layout = _products().get(out.dtype), _layout(out)
+        if function is None or layout is None or layout[0] != _AS_IT_IS:
+            return
+        (n, m), address, lanes = out.shape, _address(out), len(self._tables)
+        self._cuts = [n * i // lanes for i in range(lanes + 1)]
+        for table, (start, stop) in zip(self._tables, pairwise(self._cuts), strict=True):
+            table[2], table[3] = stop - start, m
+            table[7], table[10] = layout[1], address + start * out.strides[0]
+        self._keep.clear()
+        if self._team is None:
+            self._multiply, self._table = function, self._addresses[0]
+        else:
+            self._multiply = self._team.fork
+            self._table = self._team.table(self._keep, function, self._addresses)
+
+    def _take_a(self, a: NDArray[Any]) -> None:
+        self._a, layout = a, _layout(a)
+        self._readable_a = layout is not None
+        if layout is None:
+            return
+        address = _address(a)
+        for table, start in zip(self._tables, self._cuts, strict=False):
+            table[0], table[5] = layout
+            table[4], table[8] = a.shape[1], address + start * a.strides[0]
+
+    def _take_b(self, b: NDArray[Any]) -> None:
+        self._b, layout = b, _layout(b)
+        self._readable_b = layout is not None
+        if layout is None:
+            return
+        address = _address(b)
+        for table in self._tables:
+            table[1], table[6] = layout
+            table[9] = address
 
 
 def _layout(x: NDArray[Any]) -> tuple[int, int] | None:

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.compiler import Compiled
+from xpnn.compiler import Compiled, team
 from xpnn.compiler.blas import threads
-from xpnn.compiler.emit import Emitter
-from xpnn.compiler.lanes import OneThreadEmitter, on_threads
-from xpnn.compiler.plan import Plan
-from xpnn.compiler.record import Recording, record
+from xpnn.compiler.lanes import on_threads
+from xpnn.compiler.record import record
 from xpnn.compiler.shares import row_by_row
-from xpnn.compiler.steps import ENOUGH
+from xpnn.compiler.steps import ENOUGH, WORTH
+from xpnn.compiler.together import Together
 from xpnn.typing import Namespace
 
 CHUNK = 2048
@@ -42,7 +41,7 @@ class Rows:
 
     def __init__(self, function: Callable[..., Any], xp: Namespace) -> None:
         self._function, self._xp = function, xp
-        self._recorded = Compiled(function, xp)
+        self._recorded, self._together = Compiled(function, xp), Together(function, xp)
         self._lanes: list[Compiled] = []
         self._free = Lock()
         self._row_by_row: bool | None = None
@@ -73,10 +72,14 @@ class Rows:
 
     def _shared(self, state: tuple[Any, ...], n: int) -> bool:
         """Whether several threads pay. They do for large products, which would keep those of BLAS awake otherwise."""
-        return 2 * n * sum(each.size for each in state if each is not None) >= ENOUGH
+        return _work(state, n) >= ENOUGH
 
     def _run(self, state: tuple[Any, ...], X: NDArray[Any], again: bool) -> NDArray[Any]:
         n = len(X)
+        if n <= CHUNK and _work(state, n) * X.itemsize >= WORTH and team.available():
+            self._together.use(threads.count())
+            with threads.one:
+                return self._together(state, X)
         lanes = max(1, min(threads.count(), n // FEW)) if self._shared(state, n) else 1
         if lanes == 1 and n <= CHUNK:
             return self._recorded(state, X)
@@ -86,7 +89,7 @@ class Rows:
         if lanes == 1:
             self._fill(self._recorded, state, X, result, again)
             return result
-        self._lanes += [_OneThread(self._function, self._xp) for _ in range(len(self._lanes), lanes)]
+        self._lanes += [Together(self._function, self._xp) for _ in range(len(self._lanes), lanes)]
         cuts = [n * i // lanes for i in range(lanes + 1)]
         parts = [slice(*cuts[i : i + 2]) for i in range(lanes)]
         with threads.one:
@@ -111,6 +114,6 @@ class Rows:
             result[start : start + chunk] = part
 
 
-class _OneThread(Compiled):
-    def _emitter(self, recording: Recording, chained: bool) -> Emitter:
-        return OneThreadEmitter(Plan(recording, chained=chained), self._bytes)
+def _work(state: tuple[Any, ...], n: int) -> int:
+    """Floating-point operations for so many rows."""
+    return 2 * n * sum(each.size for each in state if each is not None)

@@ -5,25 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from xpnn.compiler import Compiled
+from xpnn.compiler import Compiled, team
 from xpnn.compiler.blas import threads
 from xpnn.compiler.emit import Emitter
 from xpnn.compiler.lanes import LaneEmitter
 from xpnn.compiler.record import Recording
 from xpnn.compiler.shares import CannotShare
+from xpnn.compiler.together import Together
 from xpnn.typing import Namespace
 
-ENOUGH = 50e6
-"""Floating-point operations of a step from which on sharing it out gains more than it costs."""
-
-
 FEW = 1.5e6, 30e6
-"""Floating-point operations of a step between which its products are done sooner by one thread than by several; BLAS
-keeps those of smaller ones on one thread by itself."""
+"""Floating-point operations of a step: with fewer, BLAS keeps its products on one thread by itself; with more,
+several threads of BLAS do them sooner than one."""
+
+WORTH = 64e6
+"""Operations times bytes of a number from which on the threads of a team gain more than it costs that what one has
+made lies in another's cache."""
+
+ENOUGH = 50e6
+"""Operations from which on sharing out all of it among `xpnn.compiler.lanes` gains more than it costs."""
 
 
 class Steps:
-    """``function(xp, state, x, …)``, a step of training, recorded, and shared out among threads where x is large.
+    """``function(xp, state, x, …)``, a step of training, recorded, for as many threads as BLAS may use.
+
+    Where `xpnn.compiler.team` can be had, its threads do the long calls together; else large steps are shared out
+    among lanes.
 
     Parameters
     ----------
@@ -35,17 +42,23 @@ class Steps:
     """
 
     def __init__(self, function: Callable[..., Any], xp: Namespace, work: int) -> None:
-        self._alone = Compiled(function, xp)
-        self._shared: _Shared | None = _Shared(function, xp)
+        self._alone, self._together = Together(function, xp), Together(function, xp)
+        self._shared = None if team.available() else _Shared(function, xp)
         self._work = work
 
     def __call__(self, state: tuple[Any, ...], x: Any, *rest: Any) -> Any:
         """One step."""
-        n = len(x)
-        if FEW[0] <= self._work * n < FEW[1]:
+        n, work = len(x), self._work * len(x)
+        if work < FEW[0]:
+            return self._alone(state, x, *rest)
+        if team.available() and work * x.itemsize >= WORTH:
+            self._together.use(threads.count())
+            with threads.one:
+                return self._together(state, x, *rest)
+        if team.available() or work < FEW[1]:
             with threads.one:
                 return self._alone(state, x, *rest)
-        if self._work * n < ENOUGH or self._shared is None or n < 32 * (count := threads.count()) or count < 2:
+        if work < ENOUGH or self._shared is None or n < 32 * (count := threads.count()) or count < 2:
             return self._alone(state, x, *rest)
         self._shared.use(count)
         try:
@@ -57,7 +70,7 @@ class Steps:
 
     def rest(self) -> int:
         """Let go of the arrays of the last call; the bytes of memory still held."""
-        return self._alone.rest() + (self._shared.rest() if self._shared is not None else 0)
+        return sum(each.rest() for each in (self._alone, self._together, self._shared) if each is not None)
 
 
 class _Shared(Compiled):

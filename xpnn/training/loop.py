@@ -192,9 +192,10 @@ class Loop:
                     if watching and self._batch_over(epoch, state.step - done, step, state, batch_loss):
                         stopped = "callback"
                         break
-            self._rate, self._steps = step.latest_rate, state.step
-            self.state = step.whole(state)
-            stopped = self._epoch_over(epoch, total.result(), self.state) or stopped
+                self._rate, self._steps = step.latest_rate, state.step
+                self.state = step.whole(state)
+                judged = self._judged(epoch, total.result(), self.state)
+            stopped = self._epoch_over(epoch, *judged) or stopped
             if stopped:
                 break
         # the last step's parameters have met no loss yet: the last batch tells whether they blew up
@@ -211,7 +212,7 @@ class Loop:
         def iteration(number: int, loss: float, reached: State) -> bool:
             nonlocal stopped
             self._steps = number
-            stopped = self._epoch_over(number, loss, reached)
+            stopped = self._epoch_over(number, *self._judged(number, loss, reached))
             return bool(stopped)
 
         evaluate = lbfgs.value_and_grad(
@@ -237,14 +238,17 @@ class Loop:
 
         return self._audience.batch_end(self._moment(epoch, batch, loss=loss, state=now), model)
 
-    def _epoch_over(self, epoch: int, loss: float, state: State) -> str:
-        """Validate, write the history, tell the callbacks; why to stop, or ``""``."""
+    def _judged(self, epoch: int, loss: float, state: State) -> tuple[float, _Reached, dict[str, float]]:
+        """The loss of an epoch, a copy of what it has reached, and what that is worth on the validation data."""
         if not math.isfinite(loss):
             raise self._diverged(epoch, f"the loss became {loss}")
         if len(self._reached) == 2:
             self._reached.popleft()  # before another copy is made
         reached = self._keep(epoch, state)
-        scores = self._scores(self._params(reached), reached.buffers)
+        return loss, reached, self._scores(self._params(reached), reached.buffers)
+
+    def _epoch_over(self, epoch: int, loss: float, reached: _Reached, scores: Mapping[str, float]) -> str:
+        """Write the history, tell the callbacks; why to stop, or ``""``."""
         self.history["loss"].append(loss)
         for name, score in scores.items():
             self.history[name].append(score)

@@ -1,0 +1,326 @@
+"""Threads that do parts of single calls: that each part is done once, by whomever, and that nothing else changes."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import subprocess
+import sys
+import threading
+import time
+import weakref
+
+import numpy as np
+import pytest
+
+import xpnn
+from xpnn.compiler import blas, llvm, mkl, team, together
+from xpnn.compiler import steps as stepping
+from xpnn.compiler.team import Team
+
+from .cases import ACTIVATIONS, OPTIMIZERS
+from .test_compiler import assert_same_training, ragged, steps
+
+pytestmark = pytest.mark.skipif(not team.available(), reason="no teams: they need LLVM, x86 and POSIX")
+
+# adds one to the table's first number, puts down the thread in the second, and counts down from the third
+COUNT = """
+define void @kernel(ptr %table) {{
+entry:
+  %at.long = getelementptr i64, ptr %table, i64 2
+  %long = load i64, ptr %at.long
+  br label %wait
+wait:
+  %left = phi i64 [%long, %entry], [%less, %wait]
+  %less = sub i64 %left, 1
+  %seen = load volatile i64, ptr %table
+  %over = icmp slt i64 %less, 0
+  br i1 %over, label %end, label %wait
+end:
+  %count = load i64, ptr %table
+  %more = add i64 %count, 1
+  store i64 %more, ptr %table
+  %self = inttoptr i64 {} to ptr
+  %thread = call i64 %self()
+  %at = getelementptr i64, ptr %table, i64 1
+  store i64 %thread, ptr %at
+  ret void
+}}
+"""
+
+
+@pytest.fixture(scope="module")
+def count():
+    address = ctypes.cast(ctypes.CDLL(None).pthread_self, ctypes.c_void_p).value
+    return llvm.compiled(COUNT.format(address), ctypes.c_void_p)
+
+
+class Parts:
+    """Tables of parts that count how often each is done."""
+
+    def __init__(self, members, count, n=None, long=0):
+        self.tables = [(ctypes.c_int64 * 3)(0, 0, long) for _ in range(n or members.lanes)]
+        self.keep, self.members = [], members
+        self.table = members.table(self.keep, count, [ctypes.addressof(each) for each in self.tables])
+
+    def done(self, times=1):
+        for _ in range(times):
+            self.members.fork(self.table)
+        return [each[0] for each in self.tables]
+
+    @property
+    def threads(self):
+        return {each[1] for each in self.tables}
+
+
+def until(condition):
+    """Wait for something that takes a moment; fail if it does not come."""
+    for _ in range(2000):
+        if condition():
+            return
+        time.sleep(0.005)
+    pytest.fail("nothing happened")
+
+
+@pytest.mark.parametrize("lanes", [2, 3, 5])
+def test_with_nobody_awake_one_thread_does_all_parts(lanes, count):
+    parts = Parts(Team(lanes), count)
+    assert parts.done() == [1] * lanes
+    assert parts.done(10) == [11] * lanes
+    assert len(parts.threads) == 1
+
+
+@pytest.mark.parametrize(("lanes", "n"), [(2, 2), (3, 3), (4, 2)])
+def test_with_others_awake_each_part_is_done_once(lanes, n, count):
+    members = Team(lanes)
+    parts = Parts(members, count, n)
+    members.wake()
+    assert parts.done(20_000) == [20_000] * n
+
+
+def test_others_do_take_parts(count):
+    members = Team(2)
+    parts = Parts(members, count, long=10_000)
+
+    def taken():
+        members.wake()
+        parts.done(20)
+        return len(parts.threads) == 2
+
+    until(taken)
+
+
+def test_they_fall_asleep_and_are_woken_again(count, monkeypatch):
+    monkeypatch.setattr(team, "SPIN", 1000)
+    monkeypatch.setattr(team, "STAY", 1000)
+    monkeypatch.setattr(team, "_idle", [])
+    members = Team(2)
+    parts = Parts(members, count)
+    for i in range(3):
+        members.wake()
+        until(lambda: members._served == [False])
+        assert len(team._idle) == 1  # the same thread each time
+        assert parts.done() == [i + 1] * 2
+
+
+def test_two_threads_with_a_team_each(count):
+    results = []
+
+    def work():
+        members = Team(2)
+        parts = Parts(members, count)
+        for _ in range(200):
+            members.wake()
+            parts.done(20)
+        results.append(parts.done())
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert results == [[4001, 4001]] * 3
+
+
+FORK = """
+import os
+import numpy as np
+from xpnn.compiler import mkl, team
+assert team.available()
+members = team.Team(2)
+a = np.ones((400, 300))
+product, out = mkl.Product(members, 2), np.empty((400, 400))
+members.wake()
+for _ in range(1000):
+    product(a, a.T, out)
+child = os.fork()
+if not child:  # it has none of its parent's threads
+    out[...] = 0
+    assert members._served == [False]
+    members.wake()
+    for _ in range(1000):
+        product(a, a.T, out)
+    os._exit(0 if (out == 300).all() else 1)
+print(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_in_a_child_process_there_are_threads_too():
+    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "0"
+
+
+# products
+
+
+@pytest.mark.skipif(not mkl.available(), reason="there is no MKL beside NumPy's BLAS")
+@pytest.mark.parametrize("n", [1, 2, 5, 40])
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_products_in_parts_of_rows(parts, n, dtype, rng):
+    members = Team(3)
+    product = mkl.Product(members if parts > 1 else None, parts)
+    rtol = 1e-5 if dtype == "float32" else 1e-12
+    kept = np.full((n, 9), np.nan, dtype)
+    for k in (7, 7, 12):
+        a, b = rng.normal(size=(n, k)).astype(dtype), rng.normal(size=(k, 9)).astype(dtype)
+        for left, right, out in [
+            (a, b, kept),
+            (np.asfortranarray(a), b, kept),
+            (a, np.asfortranarray(b), kept),
+            (np.repeat(a, 2, axis=0)[::2], b, np.full((n, 9), np.nan, dtype)),
+            (np.repeat(a, 2, axis=1)[:, ::2], b, kept),  # no layout of BLAS's: NumPy's product
+            (a, b, np.full((n, 18), np.nan, dtype)[:, :9]),
+            (a, b, kept),
+        ]:
+            members.wake()
+            product(left, right, out)
+            np.testing.assert_allclose(out, left @ right, rtol=rtol, atol=rtol)
+
+
+# steps
+
+
+@pytest.fixture
+def shared(monkeypatch):
+    """Lets a team of so many share in every call of a step; tells how many times it was woken."""
+
+    def use(lanes):
+        monkeypatch.setattr(stepping, "FEW", (0, 0))
+        monkeypatch.setattr(stepping, "WORTH", 0)
+        monkeypatch.setattr(together, "CHAIN", 1)
+        for name in ("WORTH", "PART"):
+            monkeypatch.setattr(mkl, name, 1)
+        monkeypatch.setattr(blas.threads, "count", lambda: lanes)
+        calls, wake = [], Team.wake
+        monkeypatch.setattr(Team, "wake", lambda self: calls.append(self.lanes) or wake(self))
+        return calls
+
+    return use
+
+
+@pytest.mark.parametrize("lanes", [2, 3])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_steps_of_a_team_give_the_same(lanes, weighted, reduction, dtype, rng, shared):
+    woken = shared(lanes)
+    network, loss = xpnn.mlp([5, 40, 7, 3], hidden="relu", output="softmax"), xpnn.CategoricalCrossentropy(reduction)
+    batches = ragged(rng, dtype, weighted, sizes=(128, 128, 101, 1, 128, 40))
+    ours = steps(network, loss, xpnn.Adam(), batches)
+    assert woken == [lanes] * len(batches)
+    assert_same_training(ours, steps(network, loss, xpnn.Adam(), batches, compile=False), dtype)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("hidden", ACTIVATIONS)
+def test_every_activation_and_optimizer_by_a_team(hidden, optimizer, rng, shared):
+    woken = shared(2)
+    network = xpnn.mlp([5, 9, 4, 3], hidden=ACTIVATIONS[hidden], output="softmax")
+    loss, batches = xpnn.CategoricalCrossentropy(), ragged(rng, "float64", weighted=False, sizes=(128, 101, 128))
+    ours = steps(network, loss, OPTIMIZERS[optimizer], batches)
+    assert woken == [2] * 3
+    assert_same_training(ours, steps(network, loss, OPTIMIZERS[optimizer], batches, compile=False), "float64")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"penalty": (xpnn.L2(0.1),)},
+        {"penalty": (xpnn.L1(0.1), xpnn.L2(0.2, biases=True)), "clip_value": 0.01},
+        {"clip_norm": 0.1, "penalty": (xpnn.L2(0.1),)},
+    ],
+    ids=repr,
+)
+def test_penalties_and_clipping_by_a_team(options, dtype, rng, shared):
+    woken = shared(2)
+    network, loss = xpnn.mlp([5, 9, 4, 3], hidden="tanh", output="softmax"), xpnn.CategoricalCrossentropy()
+    batches = ragged(rng, dtype, weighted=True, sizes=(128, 101, 128))
+    ours = steps(network, loss, xpnn.Adam(), batches, **options)
+    assert woken == [2] * 3
+    assert_same_training(ours, steps(network, loss, xpnn.Adam(), batches, compile=False, **options), dtype)
+
+
+def test_the_numbers_do_not_depend_on_whether_anyone_was_awake(dtype, rng, shared, monkeypatch):
+    shared(2)
+    network, loss = xpnn.mlp([5, 40, 7, 3], hidden="gelu", output="softmax"), xpnn.CategoricalCrossentropy()
+    batches = ragged(rng, dtype, weighted=True, sizes=(128, 101) * 20)
+    together = steps(network, loss, xpnn.Adam(), batches)
+    monkeypatch.setattr(Team, "wake", lambda self: None)
+    alone = steps(network, loss, xpnn.Adam(), batches)
+    np.testing.assert_array_equal(together[0].params, alone[0].params)
+    np.testing.assert_array_equal(together[1], alone[1])
+
+
+def test_small_steps_wake_nobody(rng, monkeypatch):
+    woken = []
+    monkeypatch.setattr(blas.threads, "count", lambda: 2)
+    monkeypatch.setattr(Team, "wake", lambda self: woken.append(self.lanes))
+    network, loss = xpnn.mlp([5, 9, 3], output="softmax"), xpnn.CategoricalCrossentropy()
+    steps(network, loss, xpnn.Adam(), ragged(rng, "float64", weighted=False, sizes=(128, 128)))
+    assert not woken
+
+
+def test_predictions_of_a_team(dtype, rng, monkeypatch):
+    from xpnn.compiler import rows
+
+    network = xpnn.mlp([50, 200, 3], hidden="elu", output="softmax")
+    X = rng.normal(size=(1500, 50)).astype(dtype)
+    model = xpnn.Model(network, network.init(0, like=X), "categorical_crossentropy")
+    expected = model.predict(X)  # the first of its number of rows runs call by call
+    monkeypatch.setattr(rows, "WORTH", 1)
+    monkeypatch.setattr(blas.threads, "count", lambda: 2)
+    woken, wake = [], Team.wake
+    monkeypatch.setattr(Team, "wake", lambda self: woken.append(self.lanes) or wake(self))
+    for _ in range(2):
+        np.testing.assert_allclose(model.predict(X), expected, rtol=1e-4 if dtype == "float32" else 1e-12, atol=1e-6)
+    assert woken == [2, 2]
+
+
+def test_another_number_of_threads_is_another_team():
+    def function(xp, state, x):
+        (p,) = state
+        p += xp.sum(x * 2.0 + 1.0, axis=0)
+        return p
+
+    compiled = together.Together(function, np)
+    assert compiled._team is None
+    compiled.use(2)
+    first = compiled._team
+    compiled.use(2)
+    assert compiled._team is first
+    compiled.use(3)
+    assert compiled._team.lanes == 3
+    compiled.use(1)
+    assert compiled._team is None
+
+
+def test_a_team_goes_with_its_program(count):
+    members = Team(2)
+    parts = Parts(members, count)
+    members.wake()
+    parts.done(100)
+    gone = weakref.ref(members)
+    del members, parts
+    gc.collect()
+    until(lambda: gone() is None)  # once its thread has fallen asleep
