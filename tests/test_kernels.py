@@ -1,5 +1,7 @@
 """Machine code for chains of element-wise calls must do what NumPy does, to the bit; and products what NumPy's do."""
 
+import platform
+
 import numpy as np
 import pytest
 
@@ -87,6 +89,23 @@ def test_what_is_not_a_number_passes_through_as_it_does_in_numpy(rng):
         ours = Compiled(each_by_each, xp)((p.copy(), q, mask, counts), x, 3)
         expected = each_by_each(xp, (p.copy(), q, mask, counts), x, 3)
     np.testing.assert_array_equal(ours[0], expected[0])
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="a mode of x86 processors")
+@needs_llvm
+def test_numbers_too_small_for_a_normal_exponent_are_nothing_in_kernels_and_there_alone(dtype):
+    def decayed(xp, state, x):
+        (p,) = state
+        p *= 0.9
+        p += x * 0.0
+        return p
+
+    smallest = np.finfo(dtype).smallest_subnormal
+    p = np.full(9, 5 * smallest, dtype)
+    assert (0.9 * p == p).any() or (0.9 * p > 0).all()  # by NumPy they never get to 0
+    Compiled(decayed, xp)((p,), np.zeros(9, dtype))
+    np.testing.assert_array_equal(p, 0)
+    assert np.full(9, smallest, dtype).sum() > 0  # the thread is as it was before
 
 
 @needs_llvm

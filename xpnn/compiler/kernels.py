@@ -2,8 +2,9 @@
 
 NumPy reads and writes whole arrays at every call. A *kernel* does the calls of a whole chain for one element before
 it goes to the next: what lives within the chain never reaches memory. It is the recorded calls once more, rounded
-alike, so it gives the same bits, but that sums along short rows are added up in another order and that of 0 and -0
-the maximum is 0. Without LLVM (see `xpnn.compiler.llvm`) there are no kernels, and NumPy does the calls.
+alike, so it gives the same bits, but that sums along short rows are added up in another order, that of 0 and -0 the
+maximum is 0, and that on x86 subnormal numbers are 0. Without LLVM (see `xpnn.compiler.llvm`) there are no kernels,
+and NumPy does the calls.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.compiler.chains import BOOLEAN, COMPARE, FLOAT, FUNCTIONS, INTEGER, TYPES, Chain
-from xpnn.compiler.llvm import compiled
+from xpnn.compiler.llvm import compiled, flushing
 from xpnn.compiler.record import Call, Number, Value, cast, where
 
 
@@ -192,10 +193,10 @@ class Kernel:
             kind = "i64" if each in bounds else "ptr"
             fetch += [f"%a{i} = getelementptr i64, ptr %table, i64 {i}", f"{each} = load {kind}, ptr %a{i}"]
         taken = ", ".join([*(f"ptr noalias {each}" for each in pointers), *(f"i64 {each}" for each in bounds)])
-        head = [*sorted(self._functions), f"define internal void @work({taken}) noinline {{", "entry:"]
+        declared, call = flushing([f"call void @work({taken.replace('noalias ', '')})"])
+        head = [*declared, *sorted(self._functions), f"define internal void @work({taken}) noinline {{", "entry:"]
         tail = ["end:", "ret void", "}", "define void @kernel(ptr %table) {", *fetch]
-        call = f"call void @work({taken.replace('noalias ', '')})"
-        return "\n".join([*head, *entry, *body, *tail, call, "ret void", "}", ""])
+        return "\n".join([*head, *entry, *body, *tail, *call, "ret void", "}", ""])
 
     def _one_loop(self) -> list[str]:
         """One loop over all elements of the rows."""

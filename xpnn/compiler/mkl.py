@@ -28,14 +28,9 @@ _SEQUENTIAL = 1
 _WORDS = ("layout_a", "layout_b", "n", "m", "k", "row_a", "row_b", "row_out", "a", "b", "out")
 """What the table of a product tells: how the factors lie in memory, sizes, elements from row to row, addresses."""
 
-_CALL = """define void @kernel(ptr %table) {{
-{fetched}
-%multiply = inttoptr i64 {address} to ptr
+_CALL = """%multiply = inttoptr i64 {address} to ptr
 call void %multiply(i32 {row_major}, i32 %layout_a, i32 %layout_b, i32 %n, i32 %m, i32 %k, {kind} 1.0,
-  ptr %a, i32 %row_a, ptr %b, i32 %row_b, {kind} 0.0, ptr %out, i32 %row_out)
-ret void
-}}
-"""
+  ptr %a, i32 %row_a, ptr %b, i32 %row_b, {kind} 0.0, ptr %out, i32 %row_out)"""
 
 
 @cache
@@ -63,7 +58,8 @@ def _compiled(function: Any, kind: str) -> Callable[[int], None]:
         type_ = "ptr" if name in ("a", "b", "out") else "i32"
         fetched += [f"%at.{name} = getelementptr i64, ptr %table, i64 {i}", f"%{name} = load {type_}, ptr %at.{name}"]
     address = ctypes.cast(function, ctypes.c_void_p).value
-    text = _CALL.format(fetched="\n".join(fetched), address=address, row_major=_ROW_MAJOR, kind=kind)
+    declared, call = llvm.flushing([_CALL.format(address=address, row_major=_ROW_MAJOR, kind=kind)])
+    text = "\n".join([*declared, "define void @kernel(ptr %table) {", *fetched, *call, "ret void", "}", ""])
     return llvm.compiled(text, ctypes.c_void_p)
 
 
