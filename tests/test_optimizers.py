@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import xpnn
-from xpnn import optimizers
+from xpnn import optimizers, rules
 from xpnn.errors import InputError
 
 from .cases import OPTIMIZERS
@@ -121,8 +121,8 @@ def test_the_momenta_of_nadam_do_not_depend_on_what_ran_before():
 def test_the_same_hyperparameters_give_the_same_rule():
     for optimizer in (xpnn.SGD(0.1, 0.9, weight_decay=0.1), xpnn.AdamW(), xpnn.Lion(weight_decay=0.1)):
         assert optimizer.rule is type(optimizer)(**vars(optimizer)).rule
-    assert xpnn.SGD().rule is optimizers.sgd  # nothing that is not asked for
-    assert xpnn.Adam().rule is optimizers.adam
+    assert xpnn.SGD().rule is rules.sgd  # nothing that is not asked for
+    assert xpnn.Adam().rule is rules.adam
     assert len(xpnn.Adam().constants(0, 0.1)) == 4
 
 

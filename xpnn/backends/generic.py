@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from xpnn import arrays
 from xpnn.errors import BackendError, XpnnError
-from xpnn.optimizers import Rule
+from xpnn.rules import Rule
 from xpnn.typing import Array, HostArray, Namespace
 
 Function = Callable[..., Any]

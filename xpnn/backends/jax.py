@@ -13,7 +13,7 @@ import numpy as np
 from xpnn import arrays
 from xpnn.backends.generic import Backend, Function
 from xpnn.errors import BackendError
-from xpnn.optimizers import Rule
+from xpnn.rules import Rule
 from xpnn.typing import Array, HostArray, Namespace
 
 

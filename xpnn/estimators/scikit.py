@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnn import arrays, losses, optimizers
+from xpnn import arrays, losses, rules
 from xpnn.activations import Exp, Sigmoid, Softmax
 from xpnn.checks import Data
 from xpnn.losses import (
@@ -20,7 +20,8 @@ from xpnn.losses import (
     SoftmaxCategoricalCrossentropy,
 )
 from xpnn.network import Sequential
-from xpnn.optimizers import Optimizer, Rule
+from xpnn.optimizers import Optimizer
+from xpnn.rules import Rule
 from xpnn.schedules import Schedule
 from xpnn.training.batches import EpochLoss
 from xpnn.training.loop import Loop
@@ -142,7 +143,7 @@ class SGD(Optimizer):
     def rule(self) -> Rule:
         """Plain without momentum."""
         if not self.momentum:
-            return optimizers.sgd
+            return rules.sgd
         return nesterov if self.nesterovs_momentum else momentum
 
     def init(self, params: Array, *, xp: Namespace) -> tuple[Array, ...]:
@@ -166,7 +167,7 @@ class Adam(Optimizer):
     @property
     def rule(self) -> Rule:
         """Adam's."""
-        return optimizers.adam
+        return rules.adam
 
     def init(self, params: Array, *, xp: Namespace) -> tuple[Array, ...]:
         """Both moments zero."""
