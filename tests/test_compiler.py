@@ -671,6 +671,25 @@ def test_steps_of_middle_size_keep_their_products_on_one_thread(rng, monkeypatch
     assert {each.num_threads for each in blas.libraries()} == before
 
 
+def test_steps_that_cannot_be_recorded_use_all_threads(rng):
+    counts = []
+
+    def look(xp, state, x):
+        (p,) = state
+        counts.append({each.num_threads for each in blas.libraries()})
+        if float(xp.sum(x)) > 1e9:
+            return p
+        return p + xp.sum(x @ xp.matrix_transpose(x), axis=0)
+
+    before = {each.num_threads for each in blas.libraries()}
+    step, x, p = stepping.Steps(look, xp, work=10**6), rng.normal(size=(6, 4)), np.zeros(6)
+    with pytest.warns(RuntimeWarning, match="cannot be recorded"):
+        step((p,), x)
+    counts.clear()
+    np.testing.assert_allclose(step((p,), x), (x @ x.T).sum(axis=0))
+    assert counts == [before]
+
+
 # predictions
 
 

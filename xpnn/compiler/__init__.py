@@ -59,6 +59,7 @@ class Compiled:
     def __init__(self, function: Callable[..., Any], xp: Namespace) -> None:
         self.function, self.xp = function, xp
         self.programs: dict[Any, _Program | None] = {}
+        self.gave_up = False  # on arguments that the function could not be recorded for
         self._latest: _Program | None = None
         self._memory: dict[tuple[str, int], NDArray[np.uint8]] = {}
 
@@ -96,7 +97,7 @@ class Compiled:
             except Exception as reason:  # whatever it does with what stands for its arrays
                 copies = tuple(each if each is None else each.copy() for each in state)
                 self.function(self.xp, copies, *inputs)  # raises what is wrong with the arguments, if anything is
-                self.programs[key] = None
+                self.programs[key], self.gave_up = None, True
                 why = str(reason) if isinstance(reason, CannotRecord) else f"{type(reason).__name__}: {reason}"
                 message = f"a step cannot be recorded and runs call by call, which is slower ({why})"
                 warnings.warn(message, RuntimeWarning, stacklevel=3)

@@ -44,13 +44,15 @@ class Steps:
     def __init__(self, function: Callable[..., Any], xp: Namespace, work: int) -> None:
         self._alone, self._together = Together(function, xp), Together(function, xp)
         self._shared = None if team.available() else _Shared(function, xp)
-        self._work = work
+        self._function, self._xp, self._work = function, xp, work
 
     def __call__(self, state: tuple[Any, ...], x: Any, *rest: Any) -> Any:
         """One step."""
         n, work = len(x), self._work * len(x)
         if work < FEW[0]:
             return self._alone(state, x, *rest)
+        if self._alone.gave_up or self._together.gave_up:  # call by call then, on all threads of BLAS
+            return self._function(self._xp, state, x, *rest)
         if team.available() and work * x.itemsize >= WORTH:
             self._together.use(threads.count())
             with threads.one:
