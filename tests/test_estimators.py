@@ -616,6 +616,40 @@ def test_a_warm_start_with_another_solver_begins_its_moments_anew(first, then):
     assert model.loss_ < loss * 1.1
 
 
+class Failing(xpnn.Callback):
+    def epoch_end(self, training):
+        if training.epoch == 2:
+            raise OSError("no more room")
+
+
+@pytest.mark.parametrize("kind", ["three classes", "one target"])
+@pytest.mark.parametrize(
+    ("method", "options", "spoil"),
+    [
+        ("partial_fit", {}, lambda X, y: (X[:, :1], y)),
+        ("partial_fit", {}, lambda X, y: (np.full_like(X, np.nan), y)),
+        ("partial_fit", {}, lambda X, y: (X, y[:-1])),
+        ("fit", {}, lambda X, y: (X[:, :1], np.full(len(X), np.nan))),
+        ("fit", {"warm_start": True, "hidden_layer_sizes": (9,)}, lambda X, y: (X, y)),
+        ("fit", {"callbacks": [Failing()]}, lambda X, y: (X[:, :2], y)),
+        ("fit", {"warm_start": True, "callbacks": [Failing()]}, lambda X, y: (X, y)),
+        ("fit", {"solver": "sgd", "learning_rate_init": 1e300}, lambda X, y: (X, y)),
+    ],
+)
+def test_a_training_that_fails_leaves_what_there_was(kind, method, options, spoil):
+    X, y, _ = table(kind)
+    cls = xpnn.MLPClassifier if kind == "three classes" else xpnn.MLPRegressor
+    model = cls(hidden_layer_sizes=(5,), max_iter=3, random_state=0).fit(X, y)
+    before, expected = copy.deepcopy(vars(model)), model.predict(X)
+    model.set_params(**options)
+    with pytest.raises((ValueError, OSError)), np.errstate(all="ignore"):
+        getattr(model, method)(*spoil(X, y))
+    assert vars(model).keys() == before.keys()
+    for name in ("loss_curve_", "coefs_", "n_features_in_", "n_iter_", "t_", "n_outputs_", "best_loss_"):
+        np.testing.assert_equal(getattr(model, name), before[name])
+    np.testing.assert_array_equal(model.predict(X), expected)
+
+
 def test_callbacks_stay_as_they_are_given(tmp_path):
     X, y, _ = table("three classes")
     stop = xpnn.EarlyStopping("loss", patience=2)

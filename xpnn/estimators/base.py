@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import partial, wraps
 from numbers import Integral, Real
 from operator import is_
 from typing import Any, Self, cast
@@ -38,6 +38,23 @@ from xpnn.typing import Array, HostArray
 
 SCIKIT_NAMES = {"identity": "linear", "logistic": "sigmoid"}
 """What scikit-learn calls otherwise."""
+
+
+def all_or_nothing(train: Callable[..., Any]) -> Callable[..., Any]:
+    """A method that trains, which leaves the estimator as it was if it raises."""
+
+    @wraps(train)
+    def method(estimator: Perceptron, *data: Any, **named: Any) -> Any:
+        here = estimator.__dict__
+        before = {name: list(value) if isinstance(value, list) else value for name, value in here.items()}
+        try:
+            return train(estimator, *data, **named)
+        except BaseException:
+            here.clear()
+            here.update(before)
+            raise
+
+    return method
 
 
 class Perceptron(BaseEstimator):  # type: ignore[misc]

@@ -17,7 +17,7 @@ from sklearn.utils.validation import column_or_1d
 from xpnn import arrays, backends, losses
 from xpnn.activations import Activation, Sigmoid, Softmax
 from xpnn.estimators import inputs, scikit
-from xpnn.estimators.base import Perceptron
+from xpnn.estimators.base import Perceptron, all_or_nothing
 from xpnn.losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -178,6 +178,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         self._take(locals())
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    @all_or_nothing
     def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> MLPClassifier:
         """Train.
 
@@ -200,6 +201,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
 
     @available_if(lambda estimator: estimator._is_stochastic())  # type: ignore[untyped-decorator]
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    @all_or_nothing
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:
         """Go through these data once, on from the training before; not for ``"lbfgs"``.
 

@@ -13,7 +13,7 @@ from sklearn.utils.validation import column_or_1d
 from xpnn import losses
 from xpnn.activations import Activation, Exp, Linear
 from xpnn.estimators import inputs, scikit
-from xpnn.estimators.base import Perceptron
+from xpnn.estimators.base import Perceptron, all_or_nothing
 from xpnn.losses import Loss, MeanSquaredError, Poisson, Quantile
 from xpnn.typing import HostArray
 
@@ -161,6 +161,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         self._take(locals())
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    @all_or_nothing
     def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> MLPRegressor:
         """Train.
 
@@ -182,6 +183,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
 
     @available_if(lambda estimator: estimator._is_stochastic())  # type: ignore[untyped-decorator]
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    @all_or_nothing
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
         """Go through these data once, on from the training before; not for ``"lbfgs"``.
 
