@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import copy
-import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial, wraps
 from numbers import Integral, Real
-from operator import is_
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import numpy as np
-from sklearn.base import BaseEstimator, is_classifier
+from sklearn.base import is_classifier
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from xpnn import activations, arrays, backends, metrics, optimizers
 from xpnn.activations import Activation, Sigmoid
 from xpnn.errors import TrainingDiverged, TrainingInterrupted
-from xpnn.estimators import inputs, saving, scikit
+from xpnn.estimators import inputs, scikit
+from xpnn.estimators.fitted import Fitted
 from xpnn.estimators.watch import Watch
 from xpnn.layers import Dense, Dropout
 from xpnn.losses import Loss
@@ -57,7 +55,7 @@ def all_or_nothing(train: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
-class Perceptron(BaseEstimator):  # type: ignore[misc]
+class Perceptron(Fitted):
     """Base of `MLPClassifier` and `MLPRegressor`; not for use by itself."""
 
     _parameter_constraints: dict[str, Any] = {  # noqa: RUF012
@@ -199,7 +197,8 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         drawn = iter(scikit.first_weights(network, self._random_state, dtype, logistic=logistic))
         layers = [next(drawn) if named else {} for named in network.parameter_shapes]
         host = cast(HostArray, network.flatten(layers))
-        self._keep(network, backends.place(host, dtype, like=X, backend=None, device=None))
+        params = backends.place(host, dtype, like=X, backend=None, device=None)
+        self._keep(Model(network, params, self._output()[1]))
         self.n_iter_ = self.t_ = 0
         self.n_layers_ = len(self.coefs_) + 1
         self._state: State | None = None
@@ -218,14 +217,6 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         self.best_loss_ = None if early else np.inf
         self.validation_scores_: list[float] | None = [] if early else None
         self.best_validation_score_ = -np.inf if early else None
-
-    def _keep(self, network: Sequential, params: Array) -> None:
-        """Have these parameters from now on."""
-        self._model = Model(network, params, self._output()[1])
-        layers = [named for named in network.unflatten(params) if named]
-        self.coefs_ = [named["W"] for named in layers]
-        self.intercepts_ = [named["b"] for named in layers]
-        self._own = (*self.coefs_, *self.intercepts_)  # views of the parameters: those and no others are used
 
     def _train(
         self,
@@ -304,7 +295,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
                 "be preprocessed."
             ) from error
         self._state, self._kind_of_state = loop.state, kind
-        self._keep(network, model.params)
+        self._keep(Model(network, model.params, self._output()[1]))
         if shown is not None:
             before = getattr(self, "validation_loss_curve_", [])
             self.validation_loss_curve_ = [*before, *model.history["validation_loss"]]
@@ -416,139 +407,11 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
             return scikit.SGD(rate, self.momentum, self.nesterovs_momentum)
         return scikit.Adam(rate, self.beta_1, self.beta_2, self.epsilon)
 
-    # using
-
-    def _params(self) -> Array:
-        """The parameters: those of `coefs_` and `intercepts_`, should somebody have put others there."""
-        now = (*self.coefs_, *self.intercepts_)
-        if len(now) != len(self._own) or not all(map(is_, now, self._own)):
-            network = self._model.network
-            given = iter(zip(self.coefs_, self.intercepts_, strict=True))
-            layers = [
-                dict(zip(("W", "b"), next(given), strict=True)) if named else {} for named in network.parameter_shapes
-            ]
-            self._keep(network, network.flatten(layers))
-        return self._model.params
-
-    def _forward(self, X: Any, method: str, *, logits: bool = False) -> Array:
-        """Ŷ, or Z of the output, (n, k), where X is."""
-        if "coefs_" not in vars(self):
-            check_is_fitted(self)  # raises
-        params = self._params()
-        inputs.same_place(self, X, params, method, placed=self.device is not None)
-        given = inputs.features(self, X, reset=False)
-        if not inputs.is_sparse(given):
-            return self._output_of(given, params, logits)
-        blocks = [given[i : i + inputs.ROWS].toarray() for i in range(0, given.shape[0], inputs.ROWS)]
-        return cast(Array, np.concatenate([self._output_of(block, params, logits) for block in blocks]))
-
-    def _output_of(self, given: Array, params: Array, logits: bool) -> Array:
-        X = inputs.placed_like(given, params)
-        backend = backends.of(X)
-        with backend.on(X):
-            if X.dtype != params.dtype:
-                X = arrays.namespace(X=X).astype(X, params.dtype)
-            output = (self._logits if logits else self._model)._predictor((params, None), X)
-        return output if X is given else inputs.back(output, given)
-
-    @property
-    def _logits(self) -> Model:
-        return replace(self._model, network=self._model.network.to_logits())
-
-    def to_model(self) -> Model:
-        """The `Model` underneath: network, parameters, history and the names of the classes."""
-        check_is_fitted(self)
-        labels = [each.item() for each in self.classes_] if is_classifier(self) and len(self.classes_) > 1 else None
-        history = {name: list(values) for name, values in self._history.items()}
-        return replace(self._model, params=self._params(), labels=labels, history=history, metadata={})
-
-    def to(self, backend: str, device: str | None = None) -> Perceptron:
-        """Move what was learned to another library or device, to predict and go on training there.
-
-        Parameters
-        ----------
-        backend : str
-            ``"numpy"``, ``"cupy"``, ``"torch"``, ``"jax"`` or another library's package name.
-        device : str, optional
-            ``"cpu"``, ``"cuda:0"``, …; the library's default device if not given.
-
-        Returns
-        -------
-        Perceptron
-            Itself.
-
-        Raises
-        ------
-        BackendError
-            If the library or device cannot be used here.
-        """
-        check_is_fitted(self)
-        model = replace(self._model, params=self._params()).to(backend, device=device)
-        if self._state is not None:
-            moments = tuple(
-                backends.place(
-                    inputs.on_host(each), inputs.dtype_name(each), like=model.params, backend=None, device=None
-                )
-                for each in self._state.moments
-            )
-            self._state = State(model.params, None, moments, self._state.step)
-        self._keep(model.network, model.params)
-        return self
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the estimator to a model file, which `load` and ``xpnn.load`` read.
-
-        Kept are the parameters of the constructor but callbacks and generators, what was learned, and the attributes;
-        not the optimizer's moments.
-
-        Parameters
-        ----------
-        path : path
-
-        Raises
-        ------
-        ModelFileError
-            If the file cannot be written.
-        """
-        saving.save(self, path)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str], **where: Any) -> Self:
-        """Read an estimator that `save` wrote.
-
-        Parameters
-        ----------
-        path : path
-        where
-            ``like``, ``backend`` and ``device``, as ``xpnn.load`` takes them.
-
-        Returns
-        -------
-        estimator
-
-        Raises
-        ------
-        ModelFileError
-            If the file is missing, broken, or holds something else.
-        """
-        return cast(Self, saving.load(cls, path, **where))
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.array_api_support = True
         return tags
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
-        if state.pop("_own", None):
-            state["_model"] = replace(self._model, params=self._params())
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if "_model" in state:  # copies have no memory in common, views have
-            self._keep(self._model.network, self._model.params)
 
 
 def _told(network: Sequential) -> str:

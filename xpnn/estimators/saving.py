@@ -10,6 +10,7 @@ import numpy as np
 
 from xpnn import registry
 from xpnn.errors import ModelFileError
+from xpnn.model import Model
 from xpnn.model import load as load_model
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def load(cls: type[Perceptron], path: str | os.PathLike[str], **where: Any) -> P
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelFileError(f"{path} does not describe an {cls.__name__}: {error!r}.") from error
     estimator._state, estimator._kind_of_state = None, ""
-    estimator._keep(model.network, model.params)
+    estimator._keep(Model(model.network, model.params, model.loss))
     return estimator
 
 
