@@ -62,9 +62,10 @@ class _LogitsOfClassesCrossentropy(SoftmaxCategoricalCrossentropy):
     """The same of the logits; what it reports is of probabilities kept off 0 and 1, its gradient is A - Y."""
 
     def terms(self, prediction: Array, y: Array, *, xp: Namespace) -> tuple[Array, Array]:
-        """Terms, (n, 1), and gradient of the logits, (n, k)."""
+        """Terms, (n, 1), and gradient of the logits, (n, k), for y with a 1 in each row and 0 else."""
         a, _ = Softmax().forward(prediction, xp=xp)
-        return -xp.sum(y * xp.log(_kept_off(a, xp)), axis=1, keepdims=True), a - y
+        of_class = xp.sum(y * a, axis=1, keepdims=True)  # first: one logarithm for each row instead of k
+        return -xp.log(_kept_off(of_class, xp)), a - y
 
 
 def _kept_off(a: Array, xp: Namespace) -> Array:
