@@ -33,6 +33,9 @@ NAP = 50
 OFTEN = 256
 """A power of two. After so many looks a thread lets those go first that want its processor."""
 
+STINT = 100_000
+"""Ticks after which it does so between two parts, too: else it might have to in the middle of one."""
+
 _BOX = 256
 """Bytes of what two threads tell each other of a part: its state, and, in another cache line, function and table."""
 
@@ -127,8 +130,9 @@ entry:
   %begun = call i64 @llvm.readcyclecounter()
   br label %look
 look:
-  %since = phi i64 [%begun, %entry], [%since, %spinning], [%since, %napping], [%finished, %work]
-  %looks = phi i64 [0, %entry], [%looks.next, %spinning], [0, %napping], [0, %work]
+  %since = phi i64 [%begun, %entry], [%since, %spinning], [%since, %napping], [%finished, %worked]
+  %looks = phi i64 [0, %entry], [%looks.next, %spinning], [0, %napping], [0, %worked]
+  %stint = phi i64 [%begun, %entry], [%stint, %spinning], [%now, %napping], [%stint.next, %worked]
   %state = load atomic i64, ptr %box acquire, align 8
   %there = icmp eq i64 %state, {offered}
   br i1 %there, label %take, label %wait
@@ -144,6 +148,14 @@ work:
   call void %function(ptr %table)
   store atomic i64 {done}, ptr %box release, align 8
   %finished = call i64 @llvm.readcyclecounter()
+  %worked.for = sub i64 %finished, %stint
+  %enough = icmp sgt i64 %worked.for, {stint}
+  br i1 %enough, label %rest, label %worked
+rest:
+  call void @pause(i64 {often})
+  br label %worked
+worked:
+  %stint.next = phi i64 [%stint, %work], [%finished, %rest]
   br label %look
 wait:
   %now = call i64 @llvm.readcyclecounter()
@@ -172,7 +184,7 @@ end:
 def _functions() -> tuple[Callable[[int], None], Callable[[int, int, int], None]]:
     """What offers parts, and what looks out for them."""
     library = ctypes.CDLL(None)
-    words: dict[str, Any] = {"box": _BOX, "often": OFTEN - 1, "nap": NAP}
+    words: dict[str, Any] = {"box": _BOX, "often": OFTEN - 1, "stint": STINT, "nap": NAP}
     words |= {"nothing": 0, "offered": 1, "taken": 2, "done": 3}
     for name in ("sched_yield", "usleep"):
         words[name] = ctypes.cast(getattr(library, name), ctypes.c_void_p).value
