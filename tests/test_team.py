@@ -114,14 +114,15 @@ def test_others_do_take_parts(count):
 def test_they_fall_asleep_and_are_woken_again(count, monkeypatch):
     monkeypatch.setattr(team, "SPIN", 1000)
     monkeypatch.setattr(team, "STAY", 1000)
-    monkeypatch.setattr(team, "_idle", [])
     members = Team(2)
     parts = Parts(members, count)
+    threads = set()
     for i in range(3):
         members.wake()
         until(lambda: members._served == [False])
-        assert len(team._idle) == 1  # the same thread each time
+        threads.add(threading.active_count())
         assert parts.done() == [i + 1] * 2
+    assert len(threads) == 1  # no new one when there is one asleep
 
 
 def test_two_threads_with_a_team_each(count):
