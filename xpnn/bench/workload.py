@@ -19,6 +19,10 @@ from xpnn.optimizers import Optimizer
 
 DTYPES = ("float32", "float64")
 
+RATE = 1e-6
+"""The learning rate: so small that the network never knows its one batch by heart. Then gradients would be too small
+for the processor's fast arithmetic, and a step would take the longer the more steps went before."""
+
 
 @dataclass(frozen=True)
 class Product:
@@ -51,7 +55,7 @@ class Workload:
         Rows per step.
     dtype : {"float32", "float64"}
     optimizer : str
-        Its name; the hyperparameters are xpnn's defaults.
+        Its name; the hyperparameters are xpnn's defaults, but for the learning rate.
     predict : bool
         Whether a step is a prediction instead of a step of training.
 
@@ -109,8 +113,10 @@ class Workload:
 
     @property
     def rule(self) -> Optimizer:
-        """The optimizer and its hyperparameters."""
-        return optimizers.get(self.optimizer)
+        """The optimizer and its hyperparameters, with `RATE` for a learning rate."""
+        found = optimizers.get(self.optimizer)
+        slow: dict[str, Any] = {"learning_rate": RATE} if hasattr(found, "learning_rate") else {}
+        return replace(found, **slow)
 
     def data(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """X, (batch, d), and integer labels, (batch,), on the host: the same at every call."""
