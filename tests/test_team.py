@@ -125,6 +125,36 @@ def test_they_fall_asleep_and_are_woken_again(count, monkeypatch):
     assert len(threads) == 1  # no new one when there is one asleep
 
 
+def test_where_there_can_be_no_more_threads_one_does_all(count, monkeypatch):
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(team, "_idle", [])
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    members = Team(3)
+    members.wake()
+    assert Parts(members, count).done(2) == [2, 2, 2]
+
+
+EXIT = """
+import numpy as np
+from xpnn.compiler import mkl, team
+assert team.available()
+members = team.Team(2)
+a, out = np.ones((300, 300)), np.empty((300, 300))
+product = mkl.Product(members, 2)
+for _ in range(20):
+    members.wake()
+    product(a, a, out)
+"""
+
+
+def test_a_program_may_end_while_they_look_out():
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-X", "dev", "-c", EXIT], capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_two_threads_with_a_team_each(count):
     results = []
 

@@ -163,7 +163,7 @@ def on_threads(functions: Sequence[Callable[[], Any]]) -> None:
     workers: list[_Worker] = []
     try:
         for function in functions[1:]:
-            workers.append(_idle.pop() if _idle else _Worker())
+            workers.append(_someone())
             workers[-1].start(function, HEAD_START // (len(functions) - 1))
         functions[0]()
     finally:
@@ -230,6 +230,14 @@ HEAD_START = 30_000
 
 PATIENCE = 1_000_000
 """Ticks that a thread looks out for the other before it falls asleep: less than a millisecond."""
+
+
+def _someone() -> _Worker:
+    try:
+        return _idle.pop()
+    except IndexError:  # asked for by several threads at once, maybe
+        return _Worker()
+
 
 _idle: list[_Worker] = []
 

@@ -10,6 +10,7 @@ Needs what `xpnn.compiler.llvm` needs, an x86 processor, and threads of POSIX.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -230,11 +231,12 @@ class Team:
         return ctypes.addressof(entries)
 
     def wake(self) -> None:
-        """See to it that others look out for parts."""
+        """See to it that others look out for parts, if there can be any more threads."""
         for i, served in enumerate(self._served):
             if not served:
                 self._served[i] = True
-                (_idle.pop() if _idle else _Worker()).start(self, i)
+                with contextlib.suppress(RuntimeError):  # too many threads, or the interpreter is at its end
+                    _someone().start(self, i)
 
     def serve(self, i: int) -> None:
         """Do those parts that are offered in a box, until there have been none for a while."""
@@ -273,6 +275,13 @@ class _Worker:
             _idle.append(self)
             team.leave(i)
             del team
+
+
+def _someone() -> _Worker:
+    try:
+        return _idle.pop()
+    except IndexError:
+        return _Worker()
 
 
 _idle: list[_Worker] = []
