@@ -35,6 +35,7 @@ WORKLOADS = [
     bench.Workload((64, 100, 10), batch=200),
     bench.Workload((784, 512, 512, 10), batch=256),
     bench.Workload((1024, 2048, 2048, 2048, 10), batch=512),
+    bench.Workload((256, 256, 256, 10), batch=128),
 ]
 PEERS = ("torch", "jax", "sklearn")
 PREDICTED = (1, 256, 10_000)  # rows
