@@ -87,7 +87,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     loss : str or Loss, optional
         One of xpnn's instead of the cross-entropy.
     optimizer : str or Optimizer, optional
-        One of xpnn's instead of `solver`.
+        One of xpnn's instead of `solver`, with hyperparameters of its own: `learning_rate_init`, `learning_rate`,
+        `momentum`, `beta_1` and the like are the solvers'. ``xpnn.Adam(0.01)`` says another learning rate.
     dropout : float or sequence of float
         The share of nodes to leave out after each hidden layer, or one per layer.
     class_weight : "balanced" or mapping, optional
@@ -96,7 +97,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         xpnn's, as `xpnn.fit` takes them.
     monitor : str, optional
         What early stopping watches instead of the score: ``"validation_loss"`` or a metric such as
-        ``"validation_f1"``.
+        ``"validation_f1"``. Of losses and errors `validation_scores_` are the negative, as larger is better there.
     device : str, optional
         Where to train on data that come as tables, lists or NumPy arrays: ``"cuda"``, ``"cuda:1"``, or a library and
         perhaps its device, ``"torch"``, ``"cupy:cuda:0"``. What comes out is NumPy's again. Arrays of other libraries
@@ -189,7 +190,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
             The classes, numbers or text.
         sample_weight : array, shape (n,), optional
         validation_data : (X, y), optional
-            Data to compute ``validation_loss_curve_`` on after each epoch.
+            Data to compute ``validation_loss_curve_`` on after each epoch, without the penalty `alpha`. With
+            ``early_stopping=True`` they are watched, and nothing of X is held out.
 
         Returns
         -------

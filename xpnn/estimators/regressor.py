@@ -76,14 +76,15 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     max_fun : int
         How often ``"lbfgs"`` may evaluate the loss.
     optimizer : str or Optimizer, optional
-        One of xpnn's instead of `solver`.
+        One of xpnn's instead of `solver`, with hyperparameters of its own: `learning_rate_init`, `learning_rate`,
+        `momentum`, `beta_1` and the like are the solvers'. ``xpnn.Adam(0.01)`` says another learning rate.
     dropout : float or sequence of float
         The share of nodes to leave out after each hidden layer, or one per layer.
     callbacks : sequence of Callback or callable, optional
         xpnn's, as `xpnn.fit` takes them.
     monitor : str, optional
         What early stopping watches instead of the score: ``"validation_loss"`` or a metric such as
-        ``"validation_f1"``.
+        ``"validation_mae"``. Of losses and errors `validation_scores_` are the negative, as larger is better there.
     device : str, optional
         Where to train on data that come as tables, lists or NumPy arrays: ``"cuda"``, ``"cuda:1"``, or a library and
         perhaps its device, ``"torch"``, ``"cupy:cuda:0"``. What comes out is NumPy's again. Arrays of other libraries
@@ -171,7 +172,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         y : array, shape (n,) or (n, k)
         sample_weight : array, shape (n,), optional
         validation_data : (X, y), optional
-            Data to compute ``validation_loss_curve_`` on after each epoch.
+            Data to compute ``validation_loss_curve_`` on after each epoch, without the penalty `alpha`. With
+            ``early_stopping=True`` they are watched, and nothing of X is held out.
 
         Returns
         -------
