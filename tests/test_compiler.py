@@ -391,7 +391,7 @@ def shared(monkeypatch):
     """Lets every step be shared out among so many threads, and tells which were."""
 
     def use(count):
-        monkeypatch.setattr(stepping.team, "available", lambda: False)
+        monkeypatch.setattr(stepping.together, "available", lambda: False)
         monkeypatch.setattr(stepping, "ENOUGH", 1)
         monkeypatch.setattr(stepping, "FEW", (0, 0))
         monkeypatch.setattr(blas.threads, "count", lambda: count)

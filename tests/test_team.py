@@ -303,6 +303,15 @@ def test_the_numbers_do_not_depend_on_whether_anyone_was_awake(dtype, rng, share
     np.testing.assert_array_equal(together[1], alone[1])
 
 
+def test_without_mkl_there_is_no_team_as_products_would_be_left_to_one_thread(monkeypatch):
+    monkeypatch.setattr(mkl, "_products", dict)
+    assert not together.available()
+    assert stepping.Steps(lambda xp, state, x: state[0], np, work=10**6)._shared is not None
+    compiled = together.Together(lambda xp, state, x: state[0], np)
+    compiled.use(2)
+    assert compiled._team is None
+
+
 def test_small_steps_wake_nobody(rng, monkeypatch):
     woken = []
     monkeypatch.setattr(blas.threads, "count", lambda: 2)

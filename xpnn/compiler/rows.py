@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.compiler import Compiled, team
+from xpnn.compiler import Compiled, together
 from xpnn.compiler.blas import threads
 from xpnn.compiler.lanes import on_threads
 from xpnn.compiler.record import record
@@ -76,7 +76,7 @@ class Rows:
 
     def _run(self, state: tuple[Any, ...], X: NDArray[Any], again: bool) -> NDArray[Any]:
         n = len(X)
-        if n <= CHUNK and _work(state, n) * X.itemsize >= WORTH and team.available():
+        if n <= CHUNK and _work(state, n) * X.itemsize >= WORTH and together.available():
             self._together.use(threads.count())
             with threads.one:
                 return self._together(state, X)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from xpnn.compiler import Compiled, team
+from xpnn.compiler import Compiled, together
 from xpnn.compiler.blas import threads
 from xpnn.compiler.emit import Emitter
 from xpnn.compiler.lanes import LaneEmitter
@@ -43,7 +43,7 @@ class Steps:
 
     def __init__(self, function: Callable[..., Any], xp: Namespace, work: int) -> None:
         self._alone, self._together = Together(function, xp), Together(function, xp)
-        self._shared = None if team.available() else _Shared(function, xp)
+        self._shared = None if together.available() else _Shared(function, xp)
         self._function, self._xp, self._work = function, xp, work
 
     def __call__(self, state: tuple[Any, ...], x: Any, *rest: Any) -> Any:
@@ -53,11 +53,11 @@ class Steps:
             return self._alone(state, x, *rest)
         if self._alone.gave_up or self._together.gave_up:  # call by call then, on all threads of BLAS
             return self._function(self._xp, state, x, *rest)
-        if team.available() and work * x.itemsize >= WORTH:
+        if together.available() and work * x.itemsize >= WORTH:
             self._together.use(threads.count())
             with threads.one:
                 return self._together(state, x, *rest)
-        if team.available() or work < FEW[1]:
+        if together.available() or work < FEW[1]:
             with threads.one:
                 return self._alone(state, x, *rest)
         if work < ENOUGH or self._shared is None or n < 32 * (count := threads.count()) or count < 2:

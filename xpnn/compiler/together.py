@@ -23,6 +23,11 @@ CHAIN = 1 << 17
 """Elements of a chain times calls times bytes of a number that a thread should have to do: some two microseconds."""
 
 
+def available() -> bool:
+    """Whether a team does all that is long: without MKL products would be left to one thread of NumPy's library."""
+    return team.available() and mkl.available()
+
+
 class TeamEmitter(Emitter):
     """Writes what one thread does, with a team for the long calls if there is one."""
 
@@ -85,7 +90,7 @@ class Together(Compiled):
 
     def use(self, lanes: int) -> None:
         """So many from now on, if there can be teams."""
-        if lanes != (1 if self._team is None else self._team.lanes) and team.available():
+        if lanes != (1 if self._team is None else self._team.lanes) and available():
             self._team = Team(lanes) if lanes > 1 else None
             self.programs.clear()
             self._latest = None
