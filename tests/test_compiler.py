@@ -393,7 +393,7 @@ def shared(monkeypatch):
     def use(count):
         monkeypatch.setattr(stepping.together, "available", lambda: False)
         monkeypatch.setattr(stepping, "ENOUGH", 1)
-        monkeypatch.setattr(stepping, "FEW", (0, 0))
+        monkeypatch.setattr(stepping, "ALONE", (0, 0))
         monkeypatch.setattr(blas.threads, "count", lambda: count)
         calls = []
         on_threads = lanes.on_threads
@@ -653,7 +653,7 @@ def test_between_many_steps_they_stay_at_one_thread():
 
 
 def test_steps_of_middle_size_keep_their_products_on_one_thread(rng, monkeypatch):
-    monkeypatch.setattr(stepping, "FEW", (0, np.inf))
+    monkeypatch.setattr(stepping, "ALONE", (0, np.inf))
     counts = []
 
     def look(xp, state, x):
@@ -922,3 +922,18 @@ def test_the_generic_backend_runs_steps_as_they_are(rng):
     network, loss = xpnn.mlp([5, 4, 3], output="softmax"), xpnn.CategoricalCrossentropy()
     ours = steps(network, loss, xpnn.SGD(0.1), batches, backend=Backend("generic"))
     assert_same_training(ours, steps(network, loss, xpnn.SGD(0.1), batches), "float64")
+
+
+@pytest.mark.parametrize(("n", "inside"), [(1, 0), (100, 1)])
+def test_a_prediction_of_middle_size_keeps_blas_to_one_thread(rng, n, inside):
+    """Its others would stay awake for long after a product that takes no time."""
+    seen = []
+
+    def function(xp, state, X):
+        seen.append(blas.threads.one.inside)
+        return xp.matmul(X, state[0])
+
+    X, w = rng.normal(size=(n, 100)), rng.normal(size=(100, 100))
+    np.testing.assert_allclose(rows.Rows(function, xp)((w,), X), X @ w)
+    assert set(seen) == {inside}
+    assert blas.threads.one.inside == 0

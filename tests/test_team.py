@@ -238,7 +238,7 @@ def shared(monkeypatch):
     """Lets a team of so many share in every call of a step; tells how many times it was woken."""
 
     def use(lanes):
-        monkeypatch.setattr(stepping, "FEW", (0, 0))
+        monkeypatch.setattr(stepping, "ALONE", (0, 0))
         monkeypatch.setattr(stepping, "WORTH", 0)
         monkeypatch.setattr(together, "CHAIN", 1)
         for name in ("WORTH", "PART"):

@@ -68,19 +68,26 @@ class Gather:
 
     def __init__(self) -> None:
         self._memory: dict[str, NDArray[Any]] = {}
+        self._views: dict[tuple[str, int], NDArray[Any]] = {}
 
     def __call__(self, name: str, array: Any, rows: Any) -> NDArray[Any]:
-        """The rows."""
-        n, memory = len(rows), self._memory.get(name)
-        if memory is None or len(memory) < n or memory.shape[1:] != array.shape[1:] or memory.dtype != array.dtype:
-            memory = self._memory[name] = np.empty((n, *array.shape[1:]), array.dtype)
-        out = memory[:n]
+        """The rows; of as many as before the same array."""
+        n, out = len(rows), self._out(name, len(rows), array)
         if out.nbytes < MUCH:
             _take(array, rows, out)
             return out
         lanes = threads.count()
         cuts = [n * i // lanes for i in range(lanes + 1)]
         on_threads([partial(_take, array, rows[i:j], out[i:j]) for i, j in itertools.pairwise(cuts)])
+        return out
+
+    def _out(self, name: str, n: int, array: NDArray[Any]) -> NDArray[Any]:
+        memory = self._memory.get(name)
+        if memory is None or len(memory) < n or memory.shape[1:] != array.shape[1:] or memory.dtype != array.dtype:
+            memory = self._memory[name] = np.empty((n, *array.shape[1:]), array.dtype)
+        out = self._views.get((name, n))
+        if out is None or out.base is not memory:
+            out = self._views[name, n] = memory[:n]
         return out
 
 

@@ -19,7 +19,7 @@ from xpnn.bench.workload import Workload
 from xpnn.compiler import mkl, team, together
 from xpnn.compiler.blas import threads
 from xpnn.compiler.lanes import on_threads
-from xpnn.compiler.steps import ENOUGH, FEW, WORTH
+from xpnn.compiler.steps import ALONE, ENOUGH, WORTH
 from xpnn.errors import BackendError, XpnnError
 from xpnn.model import Model
 from xpnn.training.step import first_state, make_step
@@ -223,7 +223,7 @@ def _prepare_products(library: str, device: str, workload: Workload) -> Run:
         results = results[0], zeros(*outputs[:-1]), zeros(*(w.shape for w in W))
 
     # on one thread, or the one that tells others, as steps of this size
-    few = library == "numpy" and FEW[0] <= workload.flops < (FEW[1] if not together.available() else math.inf)
+    few = library == "numpy" and ALONE[0] <= workload.flops < (ALONE[1] if not together.available() else math.inf)
 
     def run(steps: int) -> Any:
         nonlocal results
@@ -239,7 +239,7 @@ def _prepare_products(library: str, device: str, workload: Workload) -> Run:
 def _product(library: str, workload: Workload) -> Callable[[Any, Any, Any], Any]:
     """``product(a, b, out)``: into `out` where the library can; as steps of that size do it."""
     flops = workload.flops
-    if library == "numpy" and together.available() and flops >= FEW[0]:
+    if library == "numpy" and together.available() and flops >= ALONE[0]:
         return _together(threads.count() if flops * np.dtype(workload.dtype).itemsize >= WORTH else 1)
     if library == "numpy" and flops >= ENOUGH:
         return _by_rows

@@ -71,20 +71,22 @@ def available() -> bool:
 def parts(shape: tuple[int, ...], k: int, dtype: Any, lanes: int) -> int:
     """How many of the threads should do a product together, of that shape and k numbers summed up; 0: NumPy should.
 
-    NumPy's library has kernels of its own for small products, good ones for results of a few rows or columns.
+    NumPy's library has kernels of its own for small products, good ones for results of a few rows or columns; but it
+    is better that each thread does the part whose factors it has made than that one fetches them all.
     """
     n, m = shape
     work = n * m * k
-    if dtype not in _products() or work < (WORTH if min(n, m) > NARROW else 2 * WORTH):
+    count = max(1, min(lanes, work * np.dtype(dtype).itemsize // PART))
+    if dtype not in _products() or work < (2 * WORTH if min(n, m) <= NARROW and count == 1 else WORTH):
         return 0
-    return max(1, min(lanes, work * np.dtype(dtype).itemsize // PART))
+    return count
 
 
 WORTH = 1 << 17
 """Multiplications from which on MKL takes less time for most products."""
 
 NARROW = 16
-"""Up to so many rows or columns of the result twice as many are needed."""
+"""Up to so many rows or columns of the result twice as many are needed for one thread."""
 
 PART = 1 << 19
 """Multiplications times bytes of a number that a thread should have to do of a product: some two microseconds."""

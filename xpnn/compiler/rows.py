@@ -15,7 +15,7 @@ from xpnn.compiler.blas import threads
 from xpnn.compiler.lanes import on_threads
 from xpnn.compiler.record import record
 from xpnn.compiler.shares import row_by_row
-from xpnn.compiler.steps import ENOUGH, WORTH
+from xpnn.compiler.steps import ALONE, ENOUGH, WORTH
 from xpnn.compiler.together import Together
 from xpnn.typing import Namespace
 
@@ -60,6 +60,13 @@ class Rows:
 
     def __call__(self, state: tuple[Any, ...], X: NDArray[Any]) -> NDArray[Any]:
         """The function of the rows."""
+        work = _work(state, len(X))
+        if work > ALONE[0] and work * X.itemsize < WORTH:  # BLAS's other threads would be awake long after it
+            with threads.one:
+                return self._result(state, X)
+        return self._result(state, X)
+
+    def _result(self, state: tuple[Any, ...], X: NDArray[Any]) -> NDArray[Any]:
         n = len(X)
         again, self._n = n == self._n, n
         usual = again or n <= FEW or n >= CHUNK or self._shared(state, n)

@@ -14,7 +14,7 @@ from xpnn.compiler.shares import CannotShare
 from xpnn.compiler.together import Together
 from xpnn.typing import Namespace
 
-FEW = 1.5e6, 30e6
+ALONE = 1.5e6, 30e6
 """Floating-point operations of a step: with fewer, BLAS keeps its products on one thread by itself; with more,
 several threads of BLAS do them sooner than one."""
 
@@ -49,7 +49,7 @@ class Steps:
     def __call__(self, state: tuple[Any, ...], x: Any, *rest: Any) -> Any:
         """One step."""
         n, work = len(x), self._work * len(x)
-        if work < FEW[0]:
+        if work < ALONE[0]:
             return self._alone(state, x, *rest)
         if self._alone.gave_up or self._together.gave_up:  # call by call then, on all threads of BLAS
             return self._function(self._xp, state, x, *rest)
@@ -57,7 +57,7 @@ class Steps:
             self._together.use(threads.count())
             with threads.one:
                 return self._together(state, x, *rest)
-        if together.available() or work < FEW[1]:
+        if together.available() or work < ALONE[1]:
             with threads.one:
                 return self._alone(state, x, *rest)
         if work < ENOUGH or self._shared is None or n < 32 * (count := threads.count()) or count < 2:

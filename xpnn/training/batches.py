@@ -18,8 +18,8 @@ Batch = tuple[Array, Array, Array | None]
 Take = Callable[[str, Array, Array], Array]
 """``take(name, array, rows)``."""
 
-_GATHERED = 1 << 22
-"""Bytes of shuffled rows that are gathered at a time where batches are views: some stay in a processor's cache."""
+_GATHERED = 1 << 16
+"""Bytes of shuffled rows that are gathered at a time, at least, where batches are views: they stay in a cache."""
 
 
 def batches(
@@ -48,7 +48,7 @@ def batches(
         return
     rows_in_order = arrays.from_host(order, xp, device=arrays.device(X))
     row = arrays.size(X) // n * xp.finfo(X.dtype).bits // 8
-    many = max(1, _GATHERED // max(1, row * size)) * size if views else size
+    many = -(-_GATHERED // max(1, row * size)) * size if views else size
     for start in range(0, n, many):
         rows = rows_in_order[start : min(start + many, n)]
         part = take("X", X, rows), take("y", y, rows), None if w is None else take("w", w, rows)
@@ -60,6 +60,9 @@ def batches(
 
 def _slices(X: Array, y: Array, w: Array | None, size: int) -> Iterator[Batch]:
     n = X.shape[0]
+    if n <= size:  # the same array each time, if it is in the same memory: what is known of it still holds
+        yield X, y, w
+        return
     for start in range(0, n, size):
         part = slice(start, min(start + size, n))
         yield X[part, ...], y[part, ...], None if w is None else w[part]
