@@ -557,24 +557,6 @@ def test_without_scikit_learn_it_says_what_to_install(monkeypatch):
         xpnn.MLPClassifier()
 
 
-def test_sparse_data_are_made_dense_batch_by_batch(monkeypatch):
-    from scipy import sparse
-
-    S = sparse.csr_array(sparse.random(5000, 3000, density=0.001, random_state=0, format="csr"))
-    y = np.asarray(S.sum(axis=1)).ravel() > 1.5
-    largest = []
-    toarray = sparse.csr_array.toarray
-    monkeypatch.setattr(
-        sparse.csr_array, "toarray", lambda self, *a, **k: largest.append(self.shape[0]) or toarray(self, *a, **k)
-    )
-    model = xpnn.MLPClassifier((4,), max_iter=2, batch_size=100, random_state=0).fit(S, y)
-    assert max(largest) <= 100
-    model.predict(S)
-    assert max(largest) <= 2048
-    early = xpnn.MLPClassifier((4,), max_iter=2, batch_size=100, early_stopping=True, random_state=0).fit(S, y)
-    assert len(early.validation_scores_) == 2
-
-
 # --- what a reviewer found --------------------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from xpnn.compiler import llvm
 from xpnn.compiler.emit import Emitter
+from xpnn.compiler.factor import Factor
 from xpnn.compiler.plan import Plan
 from xpnn.compiler.record import CannotRecord, Recording, Value, record
 from xpnn.compiler.schedule import schedule
@@ -141,4 +142,10 @@ def _plain(array: NDArray[Any], *, writeable: bool) -> bool:
 
 
 def _kinds(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple((each.shape, each.dtype) if isinstance(each, np.ndarray) else type(each) for each in inputs)
+    return tuple(map(_kind, inputs))
+
+
+def _kind(each: Any) -> Any:
+    if isinstance(each, np.ndarray):
+        return each.shape, each.dtype
+    return (type(each), each.shape, each.dtype) if isinstance(each, Factor) else type(each)

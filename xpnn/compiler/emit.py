@@ -133,7 +133,7 @@ class Emitter:
         """A condition that holds only for inputs of the recorded kind."""
         if isinstance(tree, Value):
             dtype = self._global(tree.array.dtype, "dtype")
-            ours = f"type({name}) is {self._global(np.ndarray)}"
+            ours = f"type({name}) is {self._global(tree.kind)}"
             return f"{ours} and {name}.shape == {tree.array.shape} and {name}.dtype is {dtype}"
         if isinstance(tree, Number):
             return f"type({name}) is {type(tree.sample).__name__}"
@@ -284,7 +284,7 @@ class Emitter:
 
     def _multiply(self, call: Call) -> str:
         """The name of what multiplies two matrices."""
-        return self._global(np.dot)
+        return self._global(call.function)
 
     def _plain(self, call: Call) -> str:
         """A call as it was recorded."""

@@ -12,11 +12,13 @@ import mmap
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnn.compiler.factor import Factor, multiply
 from xpnn.typing import Namespace
 
 
@@ -36,11 +38,14 @@ class Value:
         Of a view, what it was taken of.
     name : str
         Its name in the source.
+    kind : type
+        What it stands for: an array, or a kind of `Factor`.
     """
 
     array: NDArray[Any]
     base: Value | None = None
     name: str = ""
+    kind: type = np.ndarray
 
     @property
     def owner(self) -> Value:
@@ -128,6 +133,8 @@ def record(function: Callable[..., Any], xp: Namespace, arguments: tuple[Any, ..
 def _stand_in(leaf: Any) -> Any:
     if isinstance(leaf, np.ndarray):
         return Value(zeros(leaf.shape, leaf.dtype))
+    if isinstance(leaf, Factor):
+        return Value(np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape), kind=type(leaf))
     if isinstance(leaf, int | float) and not isinstance(leaf, bool):
         return Number(type(leaf)(1))
     if leaf is None:
@@ -181,8 +188,10 @@ class _Recorder:
             return Recorded(value, self)
         return RecordedNumber(value, self) if isinstance(value, Number) else value
 
-    def hide(self, shown: Any) -> Any:
+    def hide(self, shown: Any, *, factors: bool = False) -> Any:
         """The value behind what the function sees; plain arrays and numbers stand for themselves."""
+        if isinstance(shown, Recorded) and shown.value.kind is not np.ndarray and not factors:
+            raise CannotRecord(f"more than a product with a {shown.value.kind.__name__}")
         if isinstance(shown, Recorded | RecordedNumber):
             return shown.value
         if isinstance(shown, np.ndarray):
@@ -234,13 +243,14 @@ class _Recorder:
 
     def matmul(self, a: Any, b: Any) -> Any:
         """The product of two matrices."""
-        left, right = self.hide(a), self.hide(b)
+        left, right = self.hide(a, factors=True), self.hide(b)
         if left.array.ndim != 2 or right.array.ndim != 2 or left.array.dtype != right.array.dtype:
             return self.other(np.matmul, a, b)
         (n, k), (rows, m) = left.array.shape, right.array.shape
         if k != rows:
             raise CannotRecord("matrices that do not fit")
-        return self._write("product", np.dot, (left, right), zeros((n, m), left.array.dtype))
+        function = np.dot if left.kind is np.ndarray else multiply
+        return self._write("product", function, (left, right), zeros((n, m), left.array.dtype))
 
     def _concat(self, arrays: Any, *, axis: int | None = 0) -> Any:
         values = [self.hide(each) for each in arrays]
@@ -251,7 +261,8 @@ class _Recorder:
 
     def other(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """Any other function, done for real on the stand-ins: a view, or something new."""
-        hidden, named = _map(self.hide, arguments), _map(self.hide, options)
+        hide = partial(self.hide, factors=function is np.matrix_transpose)
+        hidden, named = _map(hide, arguments), _map(hide, options)
         if any(isinstance(each, Number) for each in _flat((hidden, named))):
             raise CannotRecord("a number of the step where an array function wants a fixed one")
         result = function(*_map(_array, hidden), **_map(_array, named))
@@ -265,7 +276,7 @@ class _Recorder:
             if isinstance(each, Value) and array is each.array:
                 return self.show(each)
             if isinstance(each, Value) and np.may_share_memory(array, each.array):
-                value.base = each
+                value.base, value.kind = each, each.kind
         kind = "other" if value.base is None else "view"
         self.calls.append(Call(kind, function, hidden, named, value))
         return self.show(value)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from xpnn.compiler import Compiled, together
 from xpnn.compiler.blas import threads
+from xpnn.compiler.factor import Factor
 from xpnn.compiler.lanes import on_threads
 from xpnn.compiler.record import record
 from xpnn.compiler.shares import row_by_row
@@ -60,7 +61,7 @@ class Rows:
 
     def __call__(self, state: tuple[Any, ...], X: NDArray[Any]) -> NDArray[Any]:
         """The function of the rows."""
-        work = _work(state, len(X))
+        work = _work(state, X)
         if work > ALONE[0] and work * X.itemsize < WORTH:  # BLAS's other threads would be awake long after it
             with threads.one:
                 return self._result(state, X)
@@ -69,7 +70,7 @@ class Rows:
     def _result(self, state: tuple[Any, ...], X: NDArray[Any]) -> NDArray[Any]:
         n = len(X)
         again, self._n = n == self._n, n
-        usual = again or n <= FEW or n >= CHUNK or self._shared(state, n)
+        usual = again or n <= FEW or n >= CHUNK or self._shared(state, X)
         if not usual or not self._apart(state, X) or not self._free.acquire(blocking=False):
             return self._function(self._xp, state, X)
         try:
@@ -77,17 +78,18 @@ class Rows:
         finally:
             self._free.release()
 
-    def _shared(self, state: tuple[Any, ...], n: int) -> bool:
+    def _shared(self, state: tuple[Any, ...], X: NDArray[Any]) -> bool:
         """Whether several threads pay. They do for large products, which would keep those of BLAS awake otherwise."""
-        return _work(state, n) >= ENOUGH
+        return _work(state, X) >= ENOUGH
 
     def _run(self, state: tuple[Any, ...], X: NDArray[Any], again: bool) -> NDArray[Any]:
         n = len(X)
-        if n <= CHUNK and _work(state, n) * X.itemsize >= WORTH and together.available():
+        alone = isinstance(X, Factor)  # others of a team would only wait for its product
+        if not alone and n <= CHUNK and _work(state, X) * X.itemsize >= WORTH and together.available():
             self._together.use(threads.count())
             with threads.one:
                 return self._together(state, X)
-        lanes = max(1, min(threads.count(), n // FEW)) if self._shared(state, n) else 1
+        lanes = max(1, min(threads.count(), n // FEW)) if self._shared(state, X) else 1
         if lanes == 1 and n <= CHUNK:
             return self._recorded(state, X)
         if self._like is None:
@@ -121,6 +123,7 @@ class Rows:
             result[start : start + chunk] = part
 
 
-def _work(state: tuple[Any, ...], n: int) -> int:
-    """Floating-point operations for so many rows."""
-    return 2 * n * sum(each.size for each in state if each is not None)
+def _work(state: tuple[Any, ...], X: Any) -> float:
+    """Floating-point operations for these rows; of a factor most are in its product."""
+    work = 2 * len(X) * sum(each.size for each in state if each is not None)
+    return work * X.density if isinstance(X, Factor) else work

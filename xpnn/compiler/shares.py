@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from xpnn.compiler.factor import multiply
 from xpnn.compiler.record import Call, Number, Recording, Value, _flat
 
 MUCH = 1 << 14
@@ -51,6 +52,8 @@ def share(recording: Recording) -> Shares:
     CannotShare
         If it does not have them.
     """
+    if any(call.function is multiply for call in recording.calls):
+        raise CannotShare("a factor that is no array is not cut into rows")
     shares = _phases(recording)
     if shares.join is None or not shares.update:
         raise CannotShare("no gradient is put together")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.compiler import Compiled, mkl, team
@@ -46,7 +47,7 @@ class TeamEmitter(Emitter):
     def _multiply(self, call: Call) -> str:
         assert isinstance(call.result, Value)
         out, k = call.result.array, call.reads[0].array.shape[1]
-        parts = mkl.parts(out.shape, k, out.dtype, self._lanes)
+        parts = mkl.parts(out.shape, k, out.dtype, self._lanes) if call.function is np.dot else 0
         if not parts:
             return super()._multiply(call)
         self._forks = self._forks or parts > 1

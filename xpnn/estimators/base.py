@@ -19,7 +19,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from xpnn import activations, arrays, backends, metrics, optimizers
 from xpnn.activations import Activation, Sigmoid
 from xpnn.errors import TrainingDiverged, TrainingInterrupted
-from xpnn.estimators import inputs, scikit
+from xpnn.estimators import inputs, scikit, sparse
 from xpnn.estimators.fitted import Fitted
 from xpnn.estimators.watch import Watch
 from xpnn.layers import Dense, Dropout
@@ -140,10 +140,7 @@ class Perceptron(Fitted):
         self._random_state = check_random_state(self.random_state)
         if self.early_stopping and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
-        sparse = X if inputs.is_sparse(X) and not self._searching else None
-        if inputs.is_sparse(X):
-            X = X[:1].toarray() if sparse is not None else X.toarray()
-        X = inputs.placed(X, self.device)
+        X, batchwise = sparse.placed(X, self.device, whole=self._searching)
         network = self._network(X.shape[1], sizes)
         with backends.of(X).on(X):
             if first:
@@ -158,7 +155,7 @@ class Perceptron(Fitted):
             if not self._searching:
                 self._open_account()
             self._train(
-                network, X, targets, w, sparse=sparse, incremental=incremental, validation_data=validation_data
+                network, X, targets, w, batchwise=batchwise, incremental=incremental, validation_data=validation_data
             )
 
     def _hidden(self) -> list[int]:
@@ -225,7 +222,7 @@ class Perceptron(Fitted):
         y: HostArray,
         w: HostArray | None,
         *,
-        sparse: Any,
+        batchwise: Any,
         incremental: bool,
         validation_data: Any,
     ) -> None:
@@ -238,8 +235,8 @@ class Perceptron(Fitted):
         def part(which: HostArray | None, *, dense: bool = True) -> tuple[Array, Array, Any]:
             if which is None:
                 return X, there(y), None if w is None else there(w)
-            if sparse is not None:
-                taken = xp.astype(there(sparse[which].toarray()), X.dtype) if dense else X
+            if batchwise is not None:
+                taken = xp.astype(there(batchwise[which].toarray()), X.dtype) if dense else X
             else:
                 taken = xp.take(X, there(which), axis=0)
             return taken, there(y[which]), None if w is None else there(w[which])
@@ -280,7 +277,7 @@ class Perceptron(Fitted):
             ],
             shuffled=self._order(n),
             going_on=self._state if self._kind_of_state == kind else None,
-            sparse=sparse if sparse is None or rows is None else sparse[rows],
+            batchwise=batchwise if batchwise is None or rows is None else batchwise[rows],
         )
         try:
             model = loop.run(arrays.copy(self._params(), xp))
@@ -330,7 +327,7 @@ class Perceptron(Fitted):
             raise ValueError("validation_data must be a pair (X, y).")
         X_val, y_val = inputs.both(self, *validation_data, reset=False, numeric=not is_classifier(self))
         inputs.same_place(self, X_val, X, "fit", placed=self.device is not None)
-        X_val = inputs.placed(X_val.toarray() if inputs.is_sparse(X_val) else X_val, self.device)
+        X_val, _ = sparse.placed(X_val, self.device, whole=True)
         if X_val.dtype != X.dtype:
             X_val = arrays.namespace(X=X_val).astype(X_val, X.dtype)
         if is_classifier(self):

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from xpnn import arrays, backends
-from xpnn.estimators import inputs, saving
+from xpnn.estimators import inputs, saving, sparse
 from xpnn.model import Model
 from xpnn.training.step import State
 from xpnn.typing import Array
@@ -55,6 +55,8 @@ class Fitted(BaseEstimator):  # type: ignore[misc]
         given = inputs.features(self, X, reset=False)
         if not inputs.is_sparse(given):
             return self._output_of(given, params, logits)
+        if inputs.namespace_of(params) is None:
+            return self._output_of(cast(Array, sparse.SparseMatrix(given)), params, logits)
         blocks = [given[i : i + inputs.ROWS].toarray() for i in range(0, given.shape[0], inputs.ROWS)]
         return cast(Array, np.concatenate([self._output_of(block, params, logits) for block in blocks]))
 

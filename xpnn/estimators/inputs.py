@@ -22,7 +22,7 @@ FLOATS = (np.float64, np.float32)
 
 def namespace_of(X: Any) -> Any:
     """The namespace of an array of another library than NumPy; None for all that becomes a NumPy array."""
-    if type(X) is np.ndarray:
+    if type(X) is np.ndarray or is_sparse(X):
         return None
     try:
         xp = arrays.namespace(X=X)
@@ -179,4 +179,4 @@ def is_sparse(X: Any) -> bool:
 
 
 ROWS = 2048
-"""Rows of a sparse matrix that are made dense at a time, to predict."""
+"""Rows of a sparse matrix that are made dense at a time, to predict on another library than NumPy."""

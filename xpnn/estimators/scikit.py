@@ -237,13 +237,13 @@ class ScikitLoop(Loop):
         ``shuffled(epoch)``: the rows in their order, None for as they are.
     going_on : State, optional
         What to go on from: moments and step of a training before.
-    sparse : sparse matrix, optional
+    batchwise : sparse matrix, optional
         X of the training, of which one batch at a time is made dense; that of `train` is its first row.
     """
 
     shuffled: Callable[[int], HostArray | None] = lambda epoch: None
     going_on: State | None = None
-    sparse: Any = None
+    batchwise: Any = None
 
     def first(self, params: Array) -> State:
         """With the moments and the step of the training before, if there is one."""
@@ -265,24 +265,24 @@ class ScikitLoop(Loop):
         return -(-n // (self.batch_size or n))
 
     def _batches(self, epoch: int) -> Iterator[Data]:
-        return super()._batches(epoch) if self.sparse is None else self._sparse_batches(self.order(epoch))
+        return super()._batches(epoch) if self.batchwise is None else self._dense_batches(self.order(epoch))
 
-    def _sparse_batches(self, order: HostArray | None) -> Iterator[Data]:
+    def _dense_batches(self, order: HostArray | None) -> Iterator[Data]:
         X, y, w = self.train
         n, size = y.shape[0], self.batch_size or y.shape[0]
         order = np.arange(n) if order is None else order
         for start in range(0, n, size):
             rows = order[start : start + size]
             there = arrays.from_host(rows, self.xp, device=arrays.device(X))
-            dense = arrays.from_host(self.sparse[rows].toarray(), self.xp, dtype=X.dtype, device=arrays.device(X))
+            dense = arrays.from_host(self.batchwise[rows].toarray(), self.xp, dtype=X.dtype, device=arrays.device(X))
             parts = (None if each is None else self.xp.take(each, there, axis=0) for each in (y, w))
             yield dense, *parts  # type: ignore[misc]
 
     def _loss_of(self, reached: Any) -> float:
-        if self.sparse is None:
+        if self.batchwise is None:
             return super()._loss_of(reached)
         params = self._params(reached)
-        return math.fsum(float(self._value(params, reached.buffers, *each)) for each in self._sparse_batches(None))
+        return math.fsum(float(self._value(params, reached.buffers, *each)) for each in self._dense_batches(None))
 
 
 class _BySamples(EpochLoss):

@@ -350,8 +350,8 @@ class Loop:
 
     @cached_property
     def _start(self) -> Callable[[], Array]:
-        """The parameters that the seed gives; made of no more of the data than where they are."""
-        return partial(self.network.init, self.seed, like=arrays.copy(self.train[0][:1, ...], self.xp))
+        """The parameters that the seed gives, where those to start from are."""
+        return partial(self.network.init, self.seed, like=arrays.copy(self.state.params[:0], self.xp))
 
     @property
     def _copies(self) -> Callable[[_Reached], tuple[Array, Array | None]]:
