@@ -16,10 +16,10 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
-from xpnn import activations, arrays, backends, metrics, optimizers
+from xpnn import activations, arrays, backends, losses, metrics, optimizers
 from xpnn.activations import Activation, Sigmoid
-from xpnn.errors import TrainingDiverged, TrainingInterrupted
-from xpnn.estimators import inputs, scikit
+from xpnn.errors import InputError, TrainingDiverged, TrainingInterrupted
+from xpnn.estimators import conflicts, inputs, scikit
 from xpnn.estimators.fitted import Fitted
 from xpnn.estimators.watch import Watch
 from xpnn.layers import Dense, Dropout
@@ -29,13 +29,11 @@ from xpnn.model import Model
 from xpnn.network import Sequential
 from xpnn.optimizers import LBFGS, Optimizer
 from xpnn.penalties import L2
+from xpnn.registry import unknown
 from xpnn.training.callbacks.base import as_callbacks
 from xpnn.training.progress import Progress
 from xpnn.training.step import State, predictor
 from xpnn.typing import Array, HostArray
-
-SCIKIT_NAMES = {"identity": "linear", "logistic": "sigmoid"}
-"""What scikit-learn calls otherwise."""
 
 
 def all_or_nothing(train: Callable[..., Any]) -> Callable[..., Any]:
@@ -60,7 +58,7 @@ class Perceptron(Fitted):
 
     _parameter_constraints: dict[str, Any] = {  # noqa: RUF012
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions({*activations.NAMES, *SCIKIT_NAMES}), Activation, "array-like"],
+        "activation": [str, Activation, "array-like"],
         "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -93,6 +91,9 @@ class Perceptron(Fitted):
         """Keep what the constructor was given, as it is."""
         self.__dict__.update({name: value for name, value in given.items() if name not in ("self", "__class__")})
 
+    _losses: tuple[str, ...]  # scikit-learn's names
+    _unfit: tuple[type[Loss], ...]  # of xpnn's
+
     # what the two differ in
 
     def _targets(self, y: HostArray, *, incremental: bool = False) -> HostArray:
@@ -115,6 +116,19 @@ class Perceptron(Fitted):
         """The weights, those of classes among them."""
         return w
 
+    def _xpnn_loss(self) -> Loss:
+        """The loss that is not scikit-learn's."""
+        fit = (name for name, cls in losses.NAMES.items() if not issubclass(cls, self._unfit))
+        valid = list(dict.fromkeys((*self._losses, *fit)))
+        if isinstance(self.loss, str) and self.loss not in losses.NAMES:
+            raise InputError(unknown("loss", self.loss, valid))
+        loss = losses.get(self.loss)
+        if isinstance(loss, self._unfit):
+            raise InputError(
+                f"loss={self.loss!r} is not for an {type(self).__name__}: use one of {', '.join(valid)}, or xpnn.fit."
+            )
+        return loss
+
     # training
 
     def _is_stochastic(self) -> bool:
@@ -132,6 +146,7 @@ class Perceptron(Fitted):
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, *, incremental: bool = False, validation_data: Any = None
     ) -> None:
+        conflicts.refuse(self)
         sizes = self._hidden()
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         X, y = inputs.both(self, X, y, reset=first, numeric=not is_classifier(self))
@@ -143,7 +158,8 @@ class Perceptron(Fitted):
         sparse = X if inputs.is_sparse(X) and not self._searching else None
         if inputs.is_sparse(X):
             X = X[:1].toarray() if sparse is not None else X.toarray()
-        X = inputs.placed(X, self.device)
+        # what goes on does so where it is: `device` says where to begin, `to` and `load` may have moved it since
+        X = inputs.placed(X, self.device) if first or self.device is None else inputs.placed_like(X, self._params())
         network = self._network(X.shape[1], sizes)
         with backends.of(X).on(X):
             if first:
@@ -170,13 +186,20 @@ class Perceptron(Fitted):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
         return [int(size) for size in sizes]
 
+    def _shares(self) -> list[Any]:
+        """Of each hidden layer, what dropout leaves out."""
+        shares = self._each(self.dropout, "dropout", len(self._hidden()), (Real,))
+        if not all(isinstance(share, Real) and 0 <= float(share) < 1 for share in shares):
+            raise ValueError(
+                f"dropout must be a number from 0 to below 1, or one per hidden layer, got {self.dropout!r}."
+            )
+        return shares
+
     def _network(self, n_features: int, sizes: Sequence[int]) -> Sequential:
         hidden = self._each(self.activation, "activation", len(sizes), (str, Activation))
-        shares = self._each(self.dropout, "dropout", len(sizes), (Real,))
         layers: list[Any] = []
-        for units, f, share in zip(sizes, hidden, shares, strict=True):
-            name = SCIKIT_NAMES.get(f, f) if isinstance(f, str) else f
-            layers.append(Dense(units, activations.get(name)))
+        for units, f, share in zip(sizes, hidden, self._shares(), strict=True):
+            layers.append(Dense(units, activations.get(f)))
             if share:
                 layers.append(Dropout(float(share)))
         return Sequential(*layers, Dense(self.n_outputs_, self._output()[0]), input_shape=(n_features,))
@@ -193,7 +216,7 @@ class Perceptron(Fitted):
         """Draw the weights, and forget the training before."""
         dtype = inputs.dtype_name(X)
         f = self.activation if isinstance(self.activation, str | Activation) else next(iter(self.activation), None)
-        logistic = f in ("logistic", "sigmoid") or isinstance(f, Sigmoid)
+        logistic = f is not None and isinstance(activations.get(f), Sigmoid)
         drawn = iter(scikit.first_weights(network, self._random_state, dtype, logistic=logistic))
         layers = [next(drawn) if named else {} for named in network.parameter_shapes]
         host = cast(HostArray, network.flatten(layers))
@@ -356,6 +379,10 @@ class Perceptron(Fitted):
             raise ValueError(f"monitor={self.monitor!r} needs early_stopping=True or validation_data.")
         if name == "loss":
             return "validation_loss", {}
+        if name not in metrics.NAMES:
+            raise InputError(
+                unknown("monitor", self.monitor, [f"validation_{each}" for each in ("loss", *metrics.NAMES)])
+            )
         loss = self._output()[2]
         found = metrics.asked([name], output_of(network.output_activation, loss), self.n_outputs_)
         return f"validation_{name}", {f"validation_{each}": metric for each, metric in found.items()}

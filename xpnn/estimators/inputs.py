@@ -43,8 +43,17 @@ def features(estimator: Any, X: Any, *, reset: bool) -> Any:
     """X checked, (n, d), in float32 or float64: an array of its own library, sparse matrices as they are."""
     if namespace_of(X) is None:
         return validate_data(estimator, X, accept_sparse="csr", dtype=FLOATS, reset=reset)
+    _two_axes(X)
     _check_features(estimator, X, reset=reset)
     return _foreign(X)
+
+
+def _two_axes(X: Any) -> None:
+    if X.ndim != 2:
+        raise ValueError(
+            f"Expected 2D array, got {X.ndim}D array instead. Reshape your data either using array.reshape(-1, 1) if "
+            "your data has a single feature or array.reshape(1, -1) if it contains a single sample."
+        )
 
 
 def _check_features(estimator: Any, X: Any, *, reset: bool) -> None:
@@ -69,6 +78,7 @@ def both(estimator: Any, X: Any, y: Any, *, reset: bool, numeric: bool) -> tuple
         )
     if y is None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None.")
+    _two_axes(X)
     _check_features(estimator, X, reset=reset)
     X = _foreign(X)
     y = _check_y(on_host(y), multi_output=True, y_numeric=numeric, estimator=estimator)
@@ -77,12 +87,7 @@ def both(estimator: Any, X: Any, y: Any, *, reset: bool, numeric: bool) -> tuple
 
 
 def _foreign(X: Any) -> Array:
-    """An array of another library: real, finite, of two axes."""
-    if X.ndim != 2:
-        raise ValueError(
-            f"Expected 2D array, got {X.ndim}D array instead. Reshape your data either using array.reshape(-1, 1) if "
-            "your data has a single feature or array.reshape(1, -1) if it contains a single sample."
-        )
+    """An array of another library: real, finite."""
     xp, backend = arrays.namespace(X=X), backends.of(X)
     with backend.on(X):
         X = backend.detach(X)
@@ -93,7 +98,8 @@ def weights(sample_weight: Any, X: Any) -> HostArray | None:
     """The weights on the host, in X's dtype; None if there are none."""
     if sample_weight is None:
         return None
-    return cast(HostArray, _check_sample_weight(on_host(sample_weight), np.empty((X.shape[0], 1), dtype_name(X))))
+    like = np.empty((X.shape[0], 1), dtype_name(X))
+    return cast(HostArray, _check_sample_weight(on_host(sample_weight), like, ensure_non_negative=True))
 
 
 def dtype_name(X: Any) -> str:
@@ -148,7 +154,7 @@ def library_and_device(device: str) -> tuple[str, str | None]:
     raise BackendError(f"no library here has a device {device!r} that can be used; there are: {usable}.")
 
 
-def back(output: Array, given: Any) -> Array:
+def back(output: Array) -> Array:
     """An output for data that were moved: a NumPy array."""
     return cast(Array, np.array(on_host(output))) if namespace_of(output) is not None else output
 
