@@ -78,8 +78,8 @@ class Model:
     def predict(self, X: Array) -> Array:
         """Ŷ for new data: probabilities after sigmoid or softmax, numbers after a linear output.
 
-        Predictions of as many rows as the time before are compiled on some libraries, and may differ from the first in
-        the last bits.
+        Predictions of as many rows as the time before are compiled on some libraries, and may differ from the first
+        in the last bits.
 
         Parameters
         ----------

@@ -187,11 +187,14 @@ class Emitter:
 
     def _kernel(self, group: Group, spans: list[tuple[int, int]]) -> list[str]:
         """The lines that do a chain for these rows."""
+        assert group.chain is not None
         function, arrays = self._compiled(group)
         lines = []
         for first, stop in spans:
             name = self._new("rows")
-            self._bind.append(f"{name} = {self._global(table)}(keep, ({arrays}), {first}, {stop})")
+            self._bind.append(
+                f"{name} = {self._global(table)}(keep, ({arrays}), {first}, {stop}, {group.chain.width})"
+            )
             lines.append(f"{function}({name})")
         return lines
 
