@@ -5,6 +5,7 @@ import platform
 import numpy as np
 import pytest
 
+import xpnn
 from xpnn import backends
 from xpnn.compiler import Compiled, kernels, lanes, llvm, mkl, spin
 from xpnn.compiler.chains import Chain
@@ -353,4 +354,4 @@ def test_networks_of_other_widths_need_no_other_machine_code(rng):
     for hidden in (20, 33, 7):
         xpnn.fit(xpnn.mlp([6, hidden, 3], output="softmax"), X, y, optimizer=xpnn.Adam(0.01), epochs=2)
         compiled.append(llvm.compiled.cache_info().misses)
-    assert compiled[0] == compiled[1] == compiled[2]
+    assert compiled[0] == compiled[1] == compiled[2] > 0
