@@ -347,6 +347,7 @@ def test_without_mkl_products_are_numpys(monkeypatch, rng):
     np.testing.assert_array_equal(out, a @ a)
 
 
+@needs_llvm
 def test_networks_of_other_widths_need_no_other_machine_code(rng):
     """But where the numbers of a row are kept: it costs ten times what recording a step does."""
     X, y = rng.normal(size=(50, 6)), rng.integers(0, 3, 50)
