@@ -268,6 +268,8 @@ class Emitter:
         operands = [name(each) for each in call.reads]
         if call.kind == "product":
             return f"{self._multiply(call)}({', '.join(operands)}, {out})"
+        if call.kind == "inner":
+            return f"{self._global(np.dot)}({', '.join(operands)}, {out})"
         if call.kind == "join":
             return f"{self._global(np.concatenate)}(({', '.join(operands)},), 0, {out})"
         (x,) = call.reads
