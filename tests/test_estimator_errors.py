@@ -278,3 +278,22 @@ def test_a_part_is_trained_on_without_compiling_a_prediction(rows, monkeypatch):
     wild = xpnn.MLPClassifier((5,), solver="sgd", learning_rate_init=1e308, alpha=1e5, random_state=0)
     with pytest.raises(ValueError, match="non-finite parameter weights"):
         wild.partial_fit(X[:rows], y[:rows], classes=[0, 1, 2])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e308])
+def test_what_is_looked_at_in_short_is_refused_as_ever(value):
+    """Only numbers that are finite pass at once; large ones, whose sum is not, are looked at one by one."""
+    X, y, _ = table("three classes")
+    model = xpnn.MLPClassifier((4,), max_iter=2).fit(X, y)
+    spoilt = X.copy()
+    spoilt[[1, 2], [0, 3]] = value, -value if np.isinf(value) else value
+    if value == 1e308:
+        assert model.predict(spoilt).shape == y.shape
+    else:
+        with pytest.raises(ValueError, match="Input X contains"):
+            model.predict(spoilt)
+    for other, message in ((X[:, :-1], "X has 12 features, but"), (X[:0], "0 sample"), (X[0], "Expected 2D")):
+        with pytest.raises(ValueError, match=message):
+            model.predict(other)
+    assert model.predict(X.astype(int)).shape == model.predict(X.tolist()).shape == y.shape
+    assert model.predict(X.astype(">f8")).tolist() == model.predict(X).tolist()
