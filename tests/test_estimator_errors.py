@@ -286,7 +286,7 @@ def test_what_is_looked_at_in_short_is_refused_as_ever(value):
     X, y, _ = table("three classes")
     model = xpnn.MLPClassifier((4,), max_iter=2).fit(X, y)
     spoilt = X.copy()
-    spoilt[[1, 2], [0, 3]] = value, -value if np.isinf(value) else value
+    spoilt[[1, 2], [0, 3]] = value
     if value == 1e308:
         assert model.predict(spoilt).shape == y.shape
     else:
