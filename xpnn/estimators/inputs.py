@@ -51,7 +51,7 @@ def features(estimator: Any, X: Any, *, reset: bool) -> Any:
 
 
 def _as_fitted(estimator: Any, X: Any) -> bool:
-    """Whether it is seen at once that scikit-learn would take it as it is: its own look takes longer than to predict."""
+    """Whether it is seen at once that scikit-learn takes it as it is: its own look takes longer than to predict."""
     if type(X) is not np.ndarray or X.dtype not in FLOATS or X.ndim != 2 or not len(X):
         return False
     if X.shape[1] != estimator.n_features_in_ or "feature_names_in_" in vars(estimator):
