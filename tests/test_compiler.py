@@ -264,6 +264,14 @@ def test_the_memory_goes_when_the_function_does():
 # what cannot be recorded
 
 
+def test_a_function_of_numpy_called_by_name_is_told():
+    def step(xp, state, x):
+        return np.tanh(x)
+
+    with pytest.warns(RuntimeWarning, match="it calls a function of NumPy by name: use those of the namespace xp"):
+        np.testing.assert_array_equal(Compiled(step, xp)((), np.ones(3)), np.tanh(np.ones(3)))
+
+
 def looks(xp, state, x):
     return x * 2.0 if float(xp.sum(x)) > 0 else x
 

@@ -5,6 +5,7 @@ import platform
 import numpy as np
 import pytest
 
+import xpnn
 from xpnn import backends
 from xpnn.compiler import Compiled, kernels, lanes, llvm, mkl, spin
 from xpnn.compiler.chains import Chain
@@ -179,7 +180,7 @@ def test_a_chain_takes_no_call_that_reads_other_rows_or_other_kinds():
 @needs_llvm
 def test_a_table_wants_memory_in_one_piece():
     with pytest.raises(AssertionError):
-        kernels.table([], (np.ones((4, 4)).T,), 0, 4)
+        kernels.table([], (np.ones((4, 4)).T,), 0, 4, 4)
 
 
 def test_without_llvm_there_is_no_machine_code(monkeypatch, rng):
@@ -344,3 +345,46 @@ def test_without_mkl_products_are_numpys(monkeypatch, rng):
     a, out = rng.normal(size=(4, 4)), np.zeros((4, 4))
     mkl.Product()(a, a, out)
     np.testing.assert_array_equal(out, a @ a)
+
+
+@needs_llvm
+def test_networks_of_other_widths_need_no_other_machine_code(rng):
+    """But where the numbers of a row are kept: it costs ten times what recording a step does."""
+    X, y = rng.normal(size=(50, 6)), rng.integers(0, 3, 50)
+    compiled = []
+    for hidden in (20, 33, 7):
+        xpnn.fit(xpnn.mlp([6, hidden, 3], output="softmax"), X, y, optimizer=xpnn.Adam(0.01), epochs=2)
+        compiled.append(llvm.compiled.cache_info().misses)
+    assert compiled[0] == compiled[1] == compiled[2] > 0
+
+
+@needs_llvm
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_arithmetic_of_single_numbers_is_one_kernel(rng, dtype):
+    """A penalty is some five calls of it, a quarter of the step of a small network."""
+
+    def penalised(xp, state, x):
+        v, w = state
+        cost = 0.3 * (0.5 * xp.vecdot(v, v) + 0.5 * xp.vecdot(w, w))
+        return xp.sum(x) + cost
+
+    state, x = tuple(rng.normal(size=(2, 9)).astype(dtype)), rng.normal(size=(4, 3)).astype(dtype)
+    compiled = Compiled(penalised, xp)
+    for factor in (1.0, 3.0):  # the same arrays with other numbers
+        for each in state:
+            each *= each.dtype.type(factor)
+        assert_same(compiled(state, x), penalised(xp, state, x))
+    (program,) = compiled.programs.values()
+    assert program.source.count("kernel(") == 1
+    assert "multiply(" not in program.source
+    assert "vecdot(" not in program.source
+
+
+def test_vecdot_of_more_than_vectors_is_as_it_is(rng):
+    def rows(xp, state, x, y):
+        return xp.vecdot(x, y), xp.vecdot(x, y, axis=0), xp.vecdot(x[0, ...], y[:, 0][:3])
+
+    x, y = rng.normal(size=(2, 3, 3))
+    compiled = Compiled(rows, xp)
+    for _ in range(2):
+        assert_same(compiled((), x, y), rows(xp, (), x, y))

@@ -352,3 +352,26 @@ def test_a_generic_library_is_moved_to_by_its_package_name():
     strict = pytest.importorskip("array_api_strict")
     model, _ = trained(LIBRARIES["numpy"])
     assert arrays.namespace(params=model.to("array_api_strict").params) is strict
+
+
+@pytest.mark.parametrize(("k", "labels"), [(1, ["no", "yes"]), (3, ["no", "so", "yes"]), (3, [1, "two", 3.5])])
+def test_it_is_evaluated_on_the_names_of_its_classes_too(lib, rng, k, labels):
+    numbers = rng.integers(0, len(labels), 30)
+    X = lib(rng.normal(size=(30, 4)), "float32")
+    network = xpnn.mlp([4, 5, k], output="sigmoid" if k == 1 else "softmax")
+    loss = "binary_crossentropy" if k == 1 else "categorical_crossentropy"
+    model = xpnn.fit(network, X, lib(numbers), loss=loss, epochs=2, labels=labels)
+    names = np.array(labels, dtype=object if len({*map(type, labels)}) > 1 else None)[numbers]
+    assert model.evaluate(X, names) == model.evaluate(X, lib(numbers))
+    spoilt = np.where(numbers == 1, "nothing", "no")
+    with pytest.raises(InputError, match="y holds 'no|'nothing', but should hold, .n,., the model's classes"):
+        model.evaluate(X, spoilt)
+    with pytest.raises(InputError, match=r"y has shape \(30, 1\), but should hold"):
+        model.evaluate(X, names[:, None])
+
+
+def test_outputs_that_are_labels_of_their_own_have_no_names_in_y(rng):
+    X, y = rng.normal(size=(30, 4)), rng.integers(0, 2, (30, 2))
+    model = xpnn.fit(xpnn.mlp([4, 2], output="sigmoid"), X, y, epochs=1, labels=["warm", "dry"])
+    with pytest.raises(InputError, match="y must hold real numbers, got dtype <U4|y has shape"):
+        model.evaluate(X, np.array(["warm", "dry"])[y])

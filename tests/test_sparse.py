@@ -151,6 +151,18 @@ def test_callbacks_models_and_files_know_nothing_of_it(tmp_path, stays_sparse):
     np.testing.assert_array_equal(base.clone(model).fit(S, y).predict(S), model.predict(S))
 
 
+@pytest.mark.parametrize(("first", "then"), [("float32", "float64"), ("float64", "float32")])
+def test_going_on_with_data_of_another_dtype(first, then):
+    X, y, _ = table("one target")
+    S = sparse.csr_array(X)
+    ours, dense = (
+        estimator(xpnn, "one target").partial_fit(data.astype(first), y).partial_fit(data.astype(then), y)
+        for data in (S, X)
+    )
+    assert ours.coefs_[0].dtype == first
+    assert_same(ours, dense, rtol=1e-7 if first == "float64" else 1e-4)
+
+
 @pytest.mark.parametrize("kind", ["csr_matrix", "csr_array", "csc_matrix", "coo_array"])
 @pytest.mark.parametrize("index", ["int32", "int64"])
 def test_every_format(kind, index, dtype):

@@ -64,7 +64,7 @@ def _logistic(z: Array, xp: Namespace) -> Array:
     return xp.where(z >= 0, 1.0, e) / (1.0 + e)
 
 
-@_registry.register("sigmoid")
+@_registry.register("sigmoid", "logistic")
 @dataclass(frozen=True)
 class Sigmoid(Activation):
     """Logistic function:  a = 1 / (1 + e⁻ᶻ).
@@ -180,7 +180,7 @@ class Softmax(Activation):
         return a * (da - xp.sum(da * a, axis=-1, keepdims=True))
 
 
-@_registry.register("linear")
+@_registry.register("linear", "identity")
 @dataclass(frozen=True)
 class Linear(Activation):
     """Identity:  a = z, for the output layer of a regression.
@@ -197,7 +197,7 @@ class Linear(Activation):
         return da
 
 
-@_registry.register("swish")
+@_registry.register("swish", "silu")
 @dataclass(frozen=True)
 class Swish(Activation):
     """Swish, also called SiLU:  a = z σ(z).

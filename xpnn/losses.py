@@ -60,10 +60,9 @@ class Loss:
 
     def __post_init__(self) -> None:
         if not isinstance(self.reduction, str):
-            raise InputError(
-                f"{type(self).__name__}: reduction must be 'mean' or 'sum', got {self.reduction!r}: give other "
-                "hyperparameters by name, as in Quantile(quantiles=(0.1, 0.9))."
-            )
+            name, others = type(self).__name__, [each.name for each in fields(self) if each.name != "reduction"]
+            by_name = f": give other hyperparameters by name, as in {name}({others[0]}=…)" if others else ""
+            raise InputError(f"{name}: reduction must be 'mean' or 'sum', got {self.reduction!r}{by_name}.")
         if self.reduction not in ("mean", "sum"):
             raise InputError(unknown("reduction", str(self.reduction), ("mean", "sum")))
 

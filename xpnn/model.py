@@ -78,6 +78,9 @@ class Model:
     def predict(self, X: Array) -> Array:
         """Ŷ for new data: probabilities after sigmoid or softmax, numbers after a linear output.
 
+        Predictions of as many rows as the time before are compiled on some libraries, and may differ from the first
+        in the last bits.
+
         Parameters
         ----------
         X : array, shape (n, d)
@@ -152,7 +155,8 @@ class Model:
         ----------
         X : array, shape (n, d)
         y : array
-            Targets as `fit` takes them.
+            Targets as `fit` takes them; if the model has `labels` and the classes exclude each other, a NumPy array
+            of the classes' names as well, (n,).
         sample_weight : array, shape (n,), optional
             Weights of the loss and of the `metrics` asked for; the figures given anyway are unweighted.
         metrics : list of str or Metric, optional
@@ -171,6 +175,8 @@ class Model:
         InputError, ArrayError
             As `fit`; also if a metric is unknown or does not fit the network's output.
         """
+        if isinstance(y, np.ndarray) and y.dtype.kind not in "biufc" and self.labels is not None:
+            y = self._numbers_of(y)
         xp = arrays.one_place(X=X, y=y, sample_weight=sample_weight, model=self.params)
         output = scoring.output_of(self.network.output_activation, self.loss)
         k = self.loss.columns(self.network.shapes[-1][0])
@@ -185,6 +191,16 @@ class Model:
             figures |= {name: parts.metric_value(metric, prediction, y, w, xp=xp) for name, metric in asked.items()}
             numbers = here.numbers(list(figures.values()), xp)
         return dict(zip(figures, numbers.tolist(), strict=True))
+
+    def _numbers_of(self, names: HostArray) -> Array:
+        """The numbers of classes, where the model is."""
+        numbers = {name: number for number, name in enumerate(self.labels or ())}
+        unknown = [name for name in dict.fromkeys(names.ravel().tolist()) if name not in numbers]
+        if unknown or names.ndim != 1 or self.network.shapes[-1][0] not in (1, len(numbers)):
+            what = f"holds {unknown[0]!r}" if unknown else f"has shape {names.shape}"
+            raise InputError(f"y {what}, but should hold, (n,), the model's classes {', '.join(map(repr, numbers))}.")
+        found = np.asarray([numbers[name] for name in names.tolist()])
+        return arrays.from_host(found, arrays.namespace(model=self.params), device=arrays.device(self.params))
 
     def to(
         self,

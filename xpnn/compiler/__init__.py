@@ -100,6 +100,8 @@ class Compiled:
                 self.function(self.xp, copies, *inputs)  # raises what is wrong with the arguments, if anything is
                 self.programs[key], self.gave_up = None, True
                 why = str(reason) if isinstance(reason, CannotRecord) else f"{type(reason).__name__}: {reason}"
+                if isinstance(reason, TypeError) and "__array_ufunc__" in why:  # as NumPy puts it
+                    why = "it calls a function of NumPy by name: use those of the namespace xp that is handed in"
                 message = f"a step cannot be recorded and runs call by call, which is slower ({why})"
                 warnings.warn(message, RuntimeWarning, stacklevel=3)
         return self.programs[key]

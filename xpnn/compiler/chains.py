@@ -55,7 +55,8 @@ class Chain:
         if not isinstance(result, Value) or not _translates(call):
             return False
         shape = result.array.shape
-        if not shape or shape[0] < 1 or (self.calls and (shape[0], len(shape)) != (self.n, self.ndim)):
+        n = shape[0] if shape else 1  # one number: a row of one
+        if n < 1 or (self.calls and (n, len(shape)) != (self.n, self.ndim)):
             return False
         touched = (*call.reads, result)
         if any(each.array.size == 0 for each in touched):
@@ -67,7 +68,7 @@ class Chain:
         width = max(wide, default=1)
         if not all(self._placed(each, shape, width) for each in touched) or not self._apart(touched, result):
             return False
-        self.n, self.width, self.ndim = shape[0], width, len(shape)
+        self.n, self.width, self.ndim = n, width, len(shape)
         self.calls.append(call)
         self._made.add(result)
         for each in touched:

@@ -187,11 +187,14 @@ class Emitter:
 
     def _kernel(self, group: Group, spans: list[tuple[int, int]]) -> list[str]:
         """The lines that do a chain for these rows."""
+        assert group.chain is not None
         function, arrays = self._compiled(group)
         lines = []
         for first, stop in spans:
             name = self._new("rows")
-            self._bind.append(f"{name} = {self._global(table)}(keep, ({arrays}), {first}, {stop})")
+            self._bind.append(
+                f"{name} = {self._global(table)}(keep, ({arrays}), {first}, {stop}, {group.chain.width})"
+            )
             lines.append(f"{function}({name})")
         return lines
 
@@ -265,6 +268,8 @@ class Emitter:
         operands = [name(each) for each in call.reads]
         if call.kind == "product":
             return f"{self._multiply(call)}({', '.join(operands)}, {out})"
+        if call.kind == "inner":
+            return f"{self._global(np.dot)}({', '.join(operands)}, {out})"
         if call.kind == "join":
             return f"{self._global(np.concatenate)}(({', '.join(operands)},), 0, {out})"
         (x,) = call.reads

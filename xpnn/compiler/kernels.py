@@ -50,7 +50,9 @@ class _Node:
 class Kernel:
     """A chain as the text of an LLVM function, ``kernel(table)``.
 
-    The table holds the addresses of `operands` and then the first row and the row to stop before.
+    The table holds the addresses of `operands` and then the first row, the row to stop before, and the chain's width.
+    The width is part of the code only where numbers of a row are kept from one loop to the next: else the same code
+    does for networks of any size, and is compiled once.
 
     Parameters
     ----------
@@ -187,7 +189,7 @@ class Kernel:
         flat = all(node.role in ("element", "one") for node in self._nodes)
         body = self._one_loop() if flat else self._loops()
         pointers = [f"%p{i}" for i in range(len(self.operands))]
-        bounds = ["%lo", "%hi"]
+        bounds = ["%lo", "%hi", "%width"]
         fetch = []
         for i, each in enumerate([*pointers, *bounds]):
             kind = "i64" if each in bounds else "ptr"
@@ -200,9 +202,8 @@ class Kernel:
 
     def _one_loop(self) -> list[str]:
         """One loop over all elements of the rows."""
-        width = self._chain.width
         at = {"element": "%e"}
-        lines = [f"%first = mul i64 %lo, {width}", f"%last = mul i64 %hi, {width}"]
+        lines = ["%first = mul i64 %lo, %width", "%last = mul i64 %hi, %width"]
         lines += ["%any = icmp slt i64 %first, %last", "br i1 %any, label %loop, label %end", "loop:"]
         lines += ["%e = phi i64 [%first, %entry], [%next, %loop]"]
         for node in self._nodes:
@@ -215,9 +216,9 @@ class Kernel:
 
     def _loops(self) -> list[str]:
         """A loop over the rows, and in it one over each row for every stage."""
-        width = self._chain.width
         last = max(node.stage for node in self._nodes)
         carried = self._carried()
+        width = str(self._chain.width) if carried else "%width"
         lines = [f"{each} = alloca [{width} x {_memory(node.dtype)}], align 64" for node, each in carried.items()]
         lines += ["%any = icmp slt i64 %lo, %hi", "br i1 %any, label %rows, label %end", "rows:"]
         lines += [f"%i = phi i64 [%lo, %entry], [%next, %after{last}]", f"%base = mul i64 %i, {width}"]
@@ -228,11 +229,12 @@ class Kernel:
             for i, (node, pointer) in enumerate(self._stores):
                 if node.role == "row" and node.stage == stage:
                     lines += _stored(node, f"%w{i}", pointer, "%i")
-            lines += [f"br label %before{stage}", f"before{stage}:", *self._loop(stage, carried), f"after{stage}:"]
+            lines += [f"br label %before{stage}", f"before{stage}:"]
+            lines += [*self._loop(stage, carried, width), f"after{stage}:"]
         lines += ["%next = add nuw nsw i64 %i, 1", "%more = icmp slt i64 %next, %hi"]
         return [*lines, "br i1 %more, label %rows, label %end"]
 
-    def _loop(self, stage: int, carried: dict[_Node, str]) -> list[str]:
+    def _loop(self, stage: int, carried: dict[_Node, str], width: str) -> list[str]:
         """The loop of one stage over a row."""
         elements = [n for n in self._nodes if n.stage == stage and n.role in ("element", "along")]
         sums = [n for n in self._nodes if n.start and n.loop == stage]
@@ -260,7 +262,7 @@ class Kernel:
         for node in sums:
             x = names.get(node.arguments[0], node.arguments[0].name)
             lines += [f"{node.name} = {node.instruction.format(f'{node.name}.far', x)}"]
-        lines += [f"{j}.next = add nuw nsw i64 {j}, 1", f"{j}.more = icmp slt i64 {j}.next, {self._chain.width}"]
+        lines += [f"{j}.next = add nuw nsw i64 {j}, 1", f"{j}.more = icmp slt i64 {j}.next, {width}"]
         return [*lines, f"br i1 {j}.more, label {label}, label %after{stage}"]
 
     def _carried(self) -> dict[_Node, str]:
@@ -324,9 +326,9 @@ def _conversion(one: Any, other: Any) -> str:
     return "zext" if one.kind == "b" else "sext" if wider else "trunc"
 
 
-def table(keep: list[Any], arrays: tuple[NDArray[Any], ...], first: int, stop: int) -> int:
+def table(keep: list[Any], arrays: tuple[NDArray[Any], ...], first: int, stop: int, width: int) -> int:
     """The address of a kernel's table, which lives as long as `keep`."""
     assert all(each.flags.c_contiguous for each in arrays)
-    entries = (ctypes.c_int64 * (len(arrays) + 2))(*(each.ctypes.data for each in arrays), first, stop)
+    entries = (ctypes.c_int64 * (len(arrays) + 3))(*(each.ctypes.data for each in arrays), first, stop, width)
     keep.append((entries, arrays))
     return ctypes.addressof(entries)

@@ -171,6 +171,7 @@ class _Recorder:
             "where": self._where,
             "astype": self._astype,
             "matmul": self.matmul,
+            "vecdot": self._vecdot,
             "concat": self._concat,
             "matrix_transpose": lambda x: self.other(np.matrix_transpose, x),
         }
@@ -251,6 +252,14 @@ class _Recorder:
             raise CannotRecord("matrices that do not fit")
         function = np.dot if left.kind is np.ndarray else multiply
         return self._write("product", function, (left, right), zeros((n, m), left.array.dtype))
+
+    def _vecdot(self, a: Any, b: Any, **options: Any) -> Any:
+        """Σ a b of two vectors."""
+        left, right = self.hide(a), self.hide(b)
+        vectors = left.array.ndim == right.array.ndim == 1 and left.array.shape == right.array.shape
+        if options or not vectors or left.array.dtype != right.array.dtype or left.array.dtype.kind != "f":
+            return self.other(self._xp.vecdot, a, b, **options)
+        return self._write("inner", np.dot, (left, right), zeros((), left.array.dtype))
 
     def _concat(self, arrays: Any, *, axis: int | None = 0) -> Any:
         values = [self.hide(each) for each in arrays]

@@ -69,7 +69,9 @@ class TeamEmitter(Emitter):
         cuts = tuple(first + (stop - first) * i // parts for i in range(parts + 1))
         function, arrays = self._compiled(group)
         name, members = self._new("rows"), self._global(self._team, "team")
-        self._bind.append(f"{name} = {self._global(_parted)}(keep, {members}, {function}, ({arrays}), {cuts})")
+        self._bind.append(
+            f"{name} = {self._global(_parted)}(keep, {members}, {function}, ({arrays}), {cuts}, {chain.width})"
+        )
         return [f"{members}.fork({name})"]
 
 
@@ -79,9 +81,10 @@ def _parted(
     kernel: Callable[[int], None],
     arrays: tuple[NDArray[Any], ...],
     cuts: tuple[int, ...],
+    width: int,
 ) -> int:
     """The table of a kernel's parts."""
-    return team.table(keep, kernel, [table(keep, arrays, first, stop) for first, stop in pairwise(cuts)])
+    return team.table(keep, kernel, [table(keep, arrays, first, stop, width) for first, stop in pairwise(cuts)])
 
 
 class Together(Compiled):

@@ -16,10 +16,10 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
-from xpnn import activations, arrays, backends, metrics, optimizers
+from xpnn import activations, arrays, backends, losses, metrics, optimizers
 from xpnn.activations import Activation, Sigmoid
-from xpnn.errors import TrainingDiverged, TrainingInterrupted
-from xpnn.estimators import inputs, scikit, sparse
+from xpnn.errors import InputError, TrainingDiverged, TrainingInterrupted
+from xpnn.estimators import conflicts, inputs, scikit, sparse
 from xpnn.estimators.fitted import Fitted
 from xpnn.estimators.watch import Watch
 from xpnn.layers import Dense, Dropout
@@ -29,13 +29,11 @@ from xpnn.model import Model
 from xpnn.network import Sequential
 from xpnn.optimizers import LBFGS, Optimizer
 from xpnn.penalties import L2
+from xpnn.registry import unknown
 from xpnn.training.callbacks.base import as_callbacks
 from xpnn.training.progress import Progress
 from xpnn.training.step import State, predictor
 from xpnn.typing import Array, HostArray
-
-SCIKIT_NAMES = {"identity": "linear", "logistic": "sigmoid"}
-"""What scikit-learn calls otherwise."""
 
 
 def all_or_nothing(train: Callable[..., Any]) -> Callable[..., Any]:
@@ -60,7 +58,7 @@ class Perceptron(Fitted):
 
     _parameter_constraints: dict[str, Any] = {  # noqa: RUF012
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions({*activations.NAMES, *SCIKIT_NAMES}), Activation, "array-like"],
+        "activation": [str, Activation, "array-like"],
         "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -93,6 +91,9 @@ class Perceptron(Fitted):
         """Keep what the constructor was given, as it is."""
         self.__dict__.update({name: value for name, value in given.items() if name not in ("self", "__class__")})
 
+    _losses: tuple[str, ...]  # scikit-learn's names
+    _unfit: tuple[type[Loss], ...]  # of xpnn's
+
     # what the two differ in
 
     def _targets(self, y: HostArray, *, incremental: bool = False) -> HostArray:
@@ -115,6 +116,19 @@ class Perceptron(Fitted):
         """The weights, those of classes among them."""
         return w
 
+    def _xpnn_loss(self) -> Loss:
+        """The loss that is not scikit-learn's."""
+        fit = (name for name, cls in losses.NAMES.items() if not issubclass(cls, self._unfit))
+        valid = list(dict.fromkeys((*self._losses, *fit)))
+        if isinstance(self.loss, str) and self.loss not in losses.NAMES:
+            raise InputError(unknown("loss", self.loss, valid))
+        loss = losses.get(self.loss)
+        if isinstance(loss, self._unfit):
+            raise InputError(
+                f"loss={self.loss!r} is not for an {type(self).__name__}: use one of {', '.join(valid)}, or xpnn.fit."
+            )
+        return loss
+
     # training
 
     def _is_stochastic(self) -> bool:
@@ -132,6 +146,7 @@ class Perceptron(Fitted):
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, *, incremental: bool = False, validation_data: Any = None
     ) -> None:
+        conflicts.refuse(self)
         sizes = self._hidden()
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         X, y = inputs.both(self, X, y, reset=first, numeric=not is_classifier(self))
@@ -140,7 +155,12 @@ class Perceptron(Fitted):
         self._random_state = check_random_state(self.random_state)
         if self.early_stopping and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
-        X, batchwise = sparse.placed(X, self.device, whole=self._searching)
+        # what goes on does so where it is: `device` says where to begin, `to` and `load` may have moved it since
+        starts = first or self.device is None
+        put = (
+            partial(inputs.placed, device=self.device) if starts else partial(inputs.placed_like, like=self._params())
+        )
+        X, batchwise = sparse.placed(X, put, whole=self._searching)
         network = self._network(X.shape[1], sizes)
         with backends.of(X).on(X):
             if first:
@@ -152,6 +172,8 @@ class Perceptron(Fitted):
                 )
             else:
                 inputs.same_place(self, X, self._params(), "partial_fit" if incremental else "fit", placed=False)
+                if X.dtype != self._params().dtype:
+                    X = arrays.namespace(X=X).astype(X, self._params().dtype)
             if not self._searching:
                 self._open_account()
             self._train(
@@ -167,13 +189,20 @@ class Perceptron(Fitted):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
         return [int(size) for size in sizes]
 
+    def _shares(self) -> list[Any]:
+        """Of each hidden layer, what dropout leaves out."""
+        shares = self._each(self.dropout, "dropout", len(self._hidden()), (Real,))
+        if not all(isinstance(share, Real) and 0 <= float(share) < 1 for share in shares):
+            raise ValueError(
+                f"dropout must be a number from 0 to below 1, or one per hidden layer, got {self.dropout!r}."
+            )
+        return shares
+
     def _network(self, n_features: int, sizes: Sequence[int]) -> Sequential:
         hidden = self._each(self.activation, "activation", len(sizes), (str, Activation))
-        shares = self._each(self.dropout, "dropout", len(sizes), (Real,))
         layers: list[Any] = []
-        for units, f, share in zip(sizes, hidden, shares, strict=True):
-            name = SCIKIT_NAMES.get(f, f) if isinstance(f, str) else f
-            layers.append(Dense(units, activations.get(name)))
+        for units, f, share in zip(sizes, hidden, self._shares(), strict=True):
+            layers.append(Dense(units, activations.get(f)))
             if share:
                 layers.append(Dropout(float(share)))
         return Sequential(*layers, Dense(self.n_outputs_, self._output()[0]), input_shape=(n_features,))
@@ -190,7 +219,7 @@ class Perceptron(Fitted):
         """Draw the weights, and forget the training before."""
         dtype = inputs.dtype_name(X)
         f = self.activation if isinstance(self.activation, str | Activation) else next(iter(self.activation), None)
-        logistic = f in ("logistic", "sigmoid") or isinstance(f, Sigmoid)
+        logistic = f is not None and isinstance(activations.get(f), Sigmoid)
         drawn = iter(scikit.first_weights(network, self._random_state, dtype, logistic=logistic))
         layers = [next(drawn) if named else {} for named in network.parameter_shapes]
         host = cast(HostArray, network.flatten(layers))
@@ -327,7 +356,7 @@ class Perceptron(Fitted):
             raise ValueError("validation_data must be a pair (X, y).")
         X_val, y_val = inputs.both(self, *validation_data, reset=False, numeric=not is_classifier(self))
         inputs.same_place(self, X_val, X, "fit", placed=self.device is not None)
-        X_val, _ = sparse.placed(X_val, self.device, whole=True)
+        X_val, _ = sparse.placed(X_val, partial(inputs.placed_like, like=X), whole=True)
         if X_val.dtype != X.dtype:
             X_val = arrays.namespace(X=X_val).astype(X_val, X.dtype)
         if is_classifier(self):
@@ -353,6 +382,10 @@ class Perceptron(Fitted):
             raise ValueError(f"monitor={self.monitor!r} needs early_stopping=True or validation_data.")
         if name == "loss":
             return "validation_loss", {}
+        if name not in metrics.NAMES:
+            raise InputError(
+                unknown("monitor", self.monitor, [f"validation_{each}" for each in ("loss", *metrics.NAMES)])
+            )
         loss = self._output()[2]
         found = metrics.asked([name], output_of(network.output_activation, loss), self.n_outputs_)
         return f"validation_{name}", {f"validation_{each}": metric for each, metric in found.items()}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 from sklearn.utils.validation import column_or_1d
 
-from xpnn import arrays, backends, losses
+from xpnn import arrays, backends
 from xpnn.activations import Activation, Sigmoid, Softmax
 from xpnn.estimators import inputs, scikit
 from xpnn.estimators.base import Perceptron, all_or_nothing
@@ -27,6 +28,8 @@ from xpnn.losses import (
     Poisson,
     Quantile,
 )
+from xpnn.optimizers import Optimizer
+from xpnn.training.callbacks import Callback, Training
 from xpnn.typing import HostArray
 
 
@@ -41,8 +44,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     hidden_layer_sizes : int or sequence of int
         The nodes of each hidden layer.
     activation : str, Activation, or one per hidden layer
-        ``"relu"``, ``"tanh"``, ``"logistic"`` (sigmoid), ``"identity"`` (linear), or any other of xpnn's, by its name
-        or as an object.
+        ``"relu"``, ``"tanh"``, ``"logistic"`` (sigmoid), ``"identity"`` (linear), or any other of xpnn's: a name in
+        ``xpnn.activations.NAMES``, or an object.
     solver : {"adam", "sgd", "lbfgs"}
         How to go downhill.
     alpha : float
@@ -85,14 +88,16 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     max_fun : int
         How often ``"lbfgs"`` may evaluate the loss.
     loss : str or Loss, optional
-        One of xpnn's instead of the cross-entropy.
+        ``"log_loss"``, the cross-entropy, or another of xpnn's: a name in ``xpnn.losses.NAMES``, or an object.
     optimizer : str or Optimizer, optional
-        One of xpnn's instead of `solver`, with hyperparameters of its own: `learning_rate_init`, `learning_rate`,
-        `momentum`, `beta_1` and the like are the solvers'. ``xpnn.Adam(0.01)`` says another learning rate.
+        One of xpnn's instead of `solver`, a name in ``xpnn.optimizers.NAMES`` or an object, with hyperparameters of
+        its own: ``xpnn.Adam(0.01)`` says another learning rate. `learning_rate_init`, `learning_rate`, `momentum`,
+        `beta_1` and the like are the solvers', and refused beside it.
     dropout : float or sequence of float
-        The share of nodes to leave out after each hidden layer, or one per layer.
-    class_weight : "balanced" or mapping, optional
-        What the samples of each class weigh, by the classes as they are in y.
+        The share of nodes to leave out after each hidden layer, or one per layer; not for ``"lbfgs"``.
+    class_weight : "balanced", mapping, or list of mapping, optional
+        What the samples of each class weigh, by the classes as they are in y; of several labels one mapping for each,
+        whose weights are multiplied.
     callbacks : sequence of Callback or callable, optional
         xpnn's, as `xpnn.fit` takes them.
     monitor : str, optional
@@ -139,25 +144,27 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     _parameter_constraints: dict[str, Any] = {  # noqa: RUF012
         **Perceptron._parameter_constraints,
         "loss": [None, str, Loss],
-        "class_weight": [None, StrOptions({"balanced"}), Mapping],
+        "class_weight": [None, StrOptions({"balanced"}), Mapping, list],
     }
+    _losses = ("log_loss",)
+    _unfit = (Hinge, Poisson, Quantile)
 
     def __init__(
         self,
-        hidden_layer_sizes: Any = (100,),
-        activation: Any = "relu",
+        hidden_layer_sizes: int | Sequence[int] = (100,),
+        activation: str | Activation | Sequence[str | Activation] = "relu",
         *,
         solver: str = "adam",
         alpha: float = 0.0001,
-        batch_size: Any = "auto",
+        batch_size: int | str = "auto",
         learning_rate: str = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
         max_iter: int = 200,
         shuffle: bool = True,
-        random_state: Any = None,
+        random_state: int | np.random.RandomState | None = None,
         tol: float = 1e-4,
-        verbose: Any = False,
+        verbose: bool | int | str = False,
         warm_start: bool = False,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
@@ -168,11 +175,11 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
-        loss: Any = None,
-        optimizer: Any = None,
-        dropout: Any = 0.0,
-        class_weight: Any = None,
-        callbacks: Any = None,
+        loss: str | Loss | None = None,
+        optimizer: str | Optimizer | None = None,
+        dropout: float | Sequence[float] = 0.0,
+        class_weight: str | Mapping[Any, float] | list[Mapping[Any, float]] | None = None,
+        callbacks: Sequence[Callback | Callable[[Training], object]] | None = None,
         monitor: str | None = None,
         device: str | None = None,
     ) -> None:
@@ -191,7 +198,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         sample_weight : array, shape (n,), optional
         validation_data : (X, y), optional
             Data to compute ``validation_loss_curve_`` on after each epoch, without the penalty `alpha`. With
-            ``early_stopping=True`` they are watched, and nothing of X is held out.
+            ``early_stopping=True`` they are watched, and nothing of X is held out. A Pipeline hands them over as they
+            are: transform them before.
 
         Returns
         -------
@@ -276,22 +284,24 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     def _weighted(self, y: HostArray, w: HostArray | None) -> HostArray | None:
         if self.class_weight is None:
             return w
+        for each in self.class_weight if isinstance(self.class_weight, list) else [self.class_weight]:
+            for label, weight in each.items() if isinstance(each, Mapping) else ():
+                if not isinstance(weight, Real) or not 0 <= float(weight) < np.inf:
+                    raise ValueError(f"class_weight must be numbers >= 0, got {weight!r} for class {label!r}.")
         by_class = compute_sample_weight(self.class_weight, y)
         return by_class if w is None else w * by_class
 
     def _of_classes(self) -> bool:
         """Whether the loss takes class numbers."""
-        return self.loss is None or isinstance(losses.get(self.loss), CategoricalCrossentropy)
+        return self.loss in (None, "log_loss") or isinstance(self._xpnn_loss(), CategoricalCrossentropy)
 
     def _output(self) -> tuple[Activation, Loss, Loss]:
         f = Softmax() if self.out_activation_ == "softmax" else Sigmoid()
-        if self.loss is None:
+        if self.loss is None or self.loss == "log_loss":
             if isinstance(f, Softmax):
                 return f, CategoricalCrossentropy(), scikit.ClassesCrossentropy()
             return f, BinaryCrossentropy(), scikit.LabelsCrossentropy()
-        loss = losses.get(self.loss)
-        if isinstance(loss, Hinge | Poisson | Quantile):
-            raise ValueError(f"loss={self.loss!r} is not for probabilities: use a cross-entropy, or xpnn.fit.")
+        loss = self._xpnn_loss()
         if isinstance(loss, CategoricalCrossentropy | KullbackLeibler) and isinstance(f, Sigmoid):
             raise ValueError(
                 f"loss={self.loss!r} needs an output for each of more than two classes; two classes, or several "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from operator import is_
 from typing import Any, Self, cast
 
@@ -62,12 +63,12 @@ class Fitted(BaseEstimator):  # type: ignore[misc]
 
     def _output_of(self, given: Array, params: Array, logits: bool) -> Array:
         X = inputs.placed_like(given, params)
-        backend = backends.of(X)
+        moved, backend = X is not given, backends.of(X)
         with backend.on(X):
             if X.dtype != params.dtype:
                 X = arrays.namespace(X=X).astype(X, params.dtype)
             output = (self._logits if logits else self._model)._predictor((params, None), X)
-        return output if X is given else inputs.back(output, given)
+        return inputs.back(output) if moved else output
 
     @property
     def _logits(self) -> Model:
@@ -76,12 +77,12 @@ class Fitted(BaseEstimator):  # type: ignore[misc]
     def to_model(self) -> Model:
         """The `Model` underneath: network, parameters, history and the names of the classes."""
         check_is_fitted(self)
-        labels = [each.item() for each in self.classes_] if is_classifier(self) and len(self.classes_) > 1 else None
+        labels = saving.plain(self.classes_) if is_classifier(self) and len(self.classes_) > 1 else None
         history = {name: list(values) for name, values in self._history.items()}
         return replace(self._model, params=self._params(), labels=labels, history=history, metadata={})
 
-    def to(self, backend: str, device: str | None = None) -> Self:
-        """Move what was learned to another library or device, to predict and go on training there.
+    def to(self, backend: str, device: str | None = None, dtype: str | None = None) -> Self:
+        """Move what was learned to another library, device or dtype, to predict and go on training there.
 
         Parameters
         ----------
@@ -89,6 +90,8 @@ class Fitted(BaseEstimator):  # type: ignore[misc]
             ``"numpy"``, ``"cupy"``, ``"torch"``, ``"jax"`` or another library's package name.
         device : str, optional
             ``"cpu"``, ``"cuda:0"``, …; the library's default device if not given.
+        dtype : {"float32", "float64"}, optional
+            As now if not given.
 
         Returns
         -------
@@ -101,14 +104,11 @@ class Fitted(BaseEstimator):  # type: ignore[misc]
             If the library or device cannot be used here.
         """
         check_is_fitted(self)
-        model = replace(self._model, params=self._params()).to(backend, device=device)
+        model = replace(self._model, params=self._params()).to(backend, device=device, dtype=dtype)
         if self._state is not None:
-            moments = tuple(
-                backends.place(
-                    inputs.on_host(each), inputs.dtype_name(each), like=model.params, backend=None, device=None
-                )
-                for each in self._state.moments
-            )
+            there = partial(backends.place, like=model.params, backend=None, device=None)
+            name = inputs.dtype_name(model.params)
+            moments = tuple(there(inputs.on_host(each), name) for each in self._state.moments)
             self._state = State(model.params, None, moments, self._state.step)
         self._keep(model)
         return self
@@ -138,7 +138,8 @@ class Fitted(BaseEstimator):  # type: ignore[misc]
         ----------
         path : path
         where
-            ``like``, ``backend`` and ``device``, as ``xpnn.load`` takes them.
+            ``like``, ``backend`` and ``device``, as ``xpnn.load`` takes them. Without these it comes to the `device`
+            that it was constructed with, or, with a warning, to NumPy if that is not here.
 
         Returns
         -------

@@ -41,10 +41,31 @@ def on_host(values: Any) -> Any:
 
 def features(estimator: Any, X: Any, *, reset: bool) -> Any:
     """X checked, (n, d), in float32 or float64: an array of its own library, sparse matrices as they are."""
+    if not reset and _as_fitted(estimator, X):
+        return X
     if namespace_of(X) is None:
         return validate_data(estimator, X, accept_sparse="csr", dtype=FLOATS, reset=reset)
+    _two_axes(X)
     _check_features(estimator, X, reset=reset)
     return _foreign(X)
+
+
+def _as_fitted(estimator: Any, X: Any) -> bool:
+    """Whether it is seen at once that scikit-learn takes it as it is: its own look takes longer than to predict."""
+    if type(X) is not np.ndarray or X.dtype not in FLOATS or X.ndim != 2 or not len(X):
+        return False
+    if X.shape[1] != estimator.n_features_in_ or "feature_names_in_" in vars(estimator):
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(X.sum()))
+
+
+def _two_axes(X: Any) -> None:
+    if X.ndim != 2:
+        raise ValueError(
+            f"Expected 2D array, got {X.ndim}D array instead. Reshape your data either using array.reshape(-1, 1) if "
+            "your data has a single feature or array.reshape(1, -1) if it contains a single sample."
+        )
 
 
 def _check_features(estimator: Any, X: Any, *, reset: bool) -> None:
@@ -69,6 +90,7 @@ def both(estimator: Any, X: Any, y: Any, *, reset: bool, numeric: bool) -> tuple
         )
     if y is None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None.")
+    _two_axes(X)
     _check_features(estimator, X, reset=reset)
     X = _foreign(X)
     y = _check_y(on_host(y), multi_output=True, y_numeric=numeric, estimator=estimator)
@@ -77,12 +99,7 @@ def both(estimator: Any, X: Any, y: Any, *, reset: bool, numeric: bool) -> tuple
 
 
 def _foreign(X: Any) -> Array:
-    """An array of another library: real, finite, of two axes."""
-    if X.ndim != 2:
-        raise ValueError(
-            f"Expected 2D array, got {X.ndim}D array instead. Reshape your data either using array.reshape(-1, 1) if "
-            "your data has a single feature or array.reshape(1, -1) if it contains a single sample."
-        )
+    """An array of another library: real, finite."""
     xp, backend = arrays.namespace(X=X), backends.of(X)
     with backend.on(X):
         X = backend.detach(X)
@@ -93,7 +110,8 @@ def weights(sample_weight: Any, X: Any) -> HostArray | None:
     """The weights on the host, in X's dtype; None if there are none."""
     if sample_weight is None:
         return None
-    return cast(HostArray, _check_sample_weight(on_host(sample_weight), np.empty((X.shape[0], 1), dtype_name(X))))
+    like = np.empty((X.shape[0], 1), dtype_name(X))
+    return cast(HostArray, _check_sample_weight(on_host(sample_weight), like, ensure_non_negative=True))
 
 
 def dtype_name(X: Any) -> str:
@@ -122,11 +140,11 @@ def placed(X: Any, device: str | None) -> Array:
     return backends.place(X, "float32", like=None, backend=name, device=where)  # JAX as it comes, Apple's GPUs
 
 
-def placed_like(X: Array, params: Array) -> Array:
-    """A NumPy array where the parameters are; others as they are."""
-    if namespace_of(X) is not None or namespace_of(params) is None:
+def placed_like(X: Array, like: Array) -> Array:
+    """A NumPy array where another array is, parameters it may be; those of other libraries as they are."""
+    if namespace_of(X) is not None or namespace_of(like) is None:
         return X
-    return backends.place(cast(HostArray, X), dtype_name(params), like=params, backend=None, device=None)
+    return backends.place(cast(HostArray, X), dtype_name(like), like=like, backend=None, device=None)
 
 
 def library_and_device(device: str) -> tuple[str, str | None]:
@@ -148,7 +166,7 @@ def library_and_device(device: str) -> tuple[str, str | None]:
     raise BackendError(f"no library here has a device {device!r} that can be used; there are: {usable}.")
 
 
-def back(output: Array, given: Any) -> Array:
+def back(output: Array) -> Array:
     """An output for data that were moved: a NumPy array."""
     return cast(Array, np.array(on_host(output))) if namespace_of(output) is not None else output
 

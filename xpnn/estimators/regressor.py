@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,21 @@ from sklearn.metrics import r2_score
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
 
-from xpnn import losses
 from xpnn.activations import Activation, Exp, Linear
 from xpnn.estimators import inputs, scikit
 from xpnn.estimators.base import Perceptron, all_or_nothing
-from xpnn.losses import Loss, MeanSquaredError, Poisson, Quantile
+from xpnn.losses import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    Hinge,
+    KullbackLeibler,
+    Loss,
+    MeanSquaredError,
+    Poisson,
+    Quantile,
+)
+from xpnn.optimizers import Optimizer
+from xpnn.training.callbacks import Callback, Training
 from xpnn.typing import HostArray
 
 
@@ -28,12 +39,12 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     ----------
     loss : {"squared_error", "poisson"}, str or Loss
         Half the squared error; half the Poisson deviance, with an exponential output, for targets ≥ 0; or any other
-        of xpnn's with a linear output, by its name or as an object.
+        of xpnn's for numbers with a linear output: a name in ``xpnn.losses.NAMES``, or an object.
     hidden_layer_sizes : int or sequence of int
         The nodes of each hidden layer.
     activation : str, Activation, or one per hidden layer
-        ``"relu"``, ``"tanh"``, ``"logistic"`` (sigmoid), ``"identity"`` (linear), or any other of xpnn's, by its name
-        or as an object.
+        ``"relu"``, ``"tanh"``, ``"logistic"`` (sigmoid), ``"identity"`` (linear), or any other of xpnn's: a name in
+        ``xpnn.activations.NAMES``, or an object.
     solver : {"adam", "sgd", "lbfgs"}
         How to go downhill.
     alpha : float
@@ -76,10 +87,11 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     max_fun : int
         How often ``"lbfgs"`` may evaluate the loss.
     optimizer : str or Optimizer, optional
-        One of xpnn's instead of `solver`, with hyperparameters of its own: `learning_rate_init`, `learning_rate`,
-        `momentum`, `beta_1` and the like are the solvers'. ``xpnn.Adam(0.01)`` says another learning rate.
+        One of xpnn's instead of `solver`, a name in ``xpnn.optimizers.NAMES`` or an object, with hyperparameters of
+        its own: ``xpnn.Adam(0.01)`` says another learning rate. `learning_rate_init`, `learning_rate`, `momentum`,
+        `beta_1` and the like are the solvers', and refused beside it.
     dropout : float or sequence of float
-        The share of nodes to leave out after each hidden layer, or one per layer.
+        The share of nodes to leave out after each hidden layer, or one per layer; not for ``"lbfgs"``.
     callbacks : sequence of Callback or callable, optional
         xpnn's, as `xpnn.fit` takes them.
     monitor : str, optional
@@ -125,24 +137,26 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         **Perceptron._parameter_constraints,
         "loss": [str, Loss],
     }
+    _losses = ("squared_error", "poisson")
+    _unfit = (BinaryCrossentropy, CategoricalCrossentropy, Hinge, KullbackLeibler)
 
     def __init__(
         self,
-        loss: Any = "squared_error",
-        hidden_layer_sizes: Any = (100,),
-        activation: Any = "relu",
+        loss: str | Loss = "squared_error",
+        hidden_layer_sizes: int | Sequence[int] = (100,),
+        activation: str | Activation | Sequence[str | Activation] = "relu",
         *,
         solver: str = "adam",
         alpha: float = 0.0001,
-        batch_size: Any = "auto",
+        batch_size: int | str = "auto",
         learning_rate: str = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
         max_iter: int = 200,
         shuffle: bool = True,
-        random_state: Any = None,
+        random_state: int | np.random.RandomState | None = None,
         tol: float = 1e-4,
-        verbose: Any = False,
+        verbose: bool | int | str = False,
         warm_start: bool = False,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
@@ -153,9 +167,9 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
-        optimizer: Any = None,
-        dropout: Any = 0.0,
-        callbacks: Any = None,
+        optimizer: str | Optimizer | None = None,
+        dropout: float | Sequence[float] = 0.0,
+        callbacks: Sequence[Callback | Callable[[Training], object]] | None = None,
         monitor: str | None = None,
         device: str | None = None,
     ) -> None:
@@ -173,7 +187,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         sample_weight : array, shape (n,), optional
         validation_data : (X, y), optional
             Data to compute ``validation_loss_curve_`` on after each epoch, without the penalty `alpha`. With
-            ``early_stopping=True`` they are watched, and nothing of X is held out.
+            ``early_stopping=True`` they are watched, and nothing of X is held out. A Pipeline hands them over as they
+            are: transform them before.
 
         Returns
         -------
@@ -203,14 +218,17 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         return self
 
     def _targets(self, y: HostArray, *, incremental: bool = False) -> HostArray:
-        self.out_activation_ = "exp" if self.loss == "poisson" else "identity"
+        f, _, trained = self._output()
+        self.out_activation_ = "exp" if isinstance(f, Exp) else "identity"
         y = self._encoded(y)
-        if self._output()[2].targets[0] == 0.0 and np.min(y.astype(float)) < 0:
+        if trained.targets[0] == 0.0 and np.min(y.astype(float)) < 0:
             raise ValueError(f"loss={self.loss!r} is for targets >= 0, but y holds {float(np.min(y)):g}.")
         self.n_outputs_ = y.shape[1]
         return y
 
     def _encoded(self, y: HostArray) -> HostArray:
+        if y.dtype.kind not in "biuf":
+            raise ValueError(f"y must hold numbers, got dtype {y.dtype}.")
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         return y[:, None] if y.ndim == 1 else y
@@ -220,9 +238,12 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
             return Linear(), MeanSquaredError(), scikit.HalfSquaredError()
         if self.loss == "poisson":
             return Exp(), Poisson(), scikit.PoissonDeviance()
-        loss = losses.get(self.loss)
+        loss = self._xpnn_loss()
         if isinstance(loss, Quantile) and len(loss.quantiles) > 1:
-            raise ValueError("loss: several quantiles have several outputs for a target; use one here, or xpnn.fit.")
+            raise ValueError(
+                f"loss={self.loss!r} has an output for each of {len(loss.quantiles)} quantiles of a target: use one "
+                "here, as in xpnn.Quantile(quantiles=(0.9,)), or xpnn.fit."
+            )
         return Exp() if loss.domain[0] == 0.0 else Linear(), loss, loss
 
     def _score_of(self, output: HostArray, y: Any, sample_weight: HostArray | None) -> float:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xpnn import registry
-from xpnn.errors import ModelFileError
+from xpnn.errors import BackendError, ModelFileError
+from xpnn.estimators import inputs
 from xpnn.model import Model
 from xpnn.model import load as load_model
+from xpnn.typing import HostArray
 
 if TYPE_CHECKING:
     from xpnn.estimators.base import Perceptron
@@ -29,7 +32,7 @@ def save(estimator: Perceptron, path: str | os.PathLike[str]) -> None:
     model = estimator.to_model()
     given = vars(estimator)
     arrays = {
-        name: {"dtype": given[name].dtype.str, "values": given[name].tolist()} for name in _ARRAYS if name in given
+        name: {"dtype": given[name].dtype.str, "values": plain(given[name])} for name in _ARRAYS if name in given
     }
     metadata = {
         "class": type(estimator).__name__,
@@ -61,7 +64,17 @@ def load(cls: type[Perceptron], path: str | os.PathLike[str], **where: Any) -> P
         raise ModelFileError(f"{path} does not describe an {cls.__name__}: {error!r}.") from error
     estimator._state, estimator._kind_of_state = None, ""
     estimator._keep(Model(model.network, model.params, model.loss))
+    if estimator.device is not None and not where:
+        try:
+            return estimator.to(*inputs.library_and_device(estimator.device))
+        except BackendError as error:
+            warnings.warn(f"{error} The estimator stays on NumPy.", RuntimeWarning, stacklevel=3)
     return estimator
+
+
+def plain(labels: HostArray) -> list[Any]:
+    """Names as JSON has them: dates and the like as text."""
+    return (labels.astype(str) if labels.dtype.kind in "mM" else labels).tolist()
 
 
 def _described(value: Any) -> Any:

@@ -278,6 +278,10 @@ class ScikitLoop(Loop):
             parts = (None if each is None else self.xp.take(each, there, axis=0) for each in (y, w))
             yield dense, *parts  # type: ignore[misc]
 
+    def _last_loss(self, *batch: Any) -> float:
+        """NaN if a parameter is not finite, which is all that scikit-learn looks at."""
+        return 0.0 if bool(self.xp.all(self.xp.isfinite(self.state.params))) else math.nan
+
     def _loss_of(self, reached: Any) -> float:
         if self.batchwise is None:
             return super()._loss_of(reached)

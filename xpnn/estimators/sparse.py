@@ -21,17 +21,17 @@ from xpnn.estimators import inputs
 from xpnn.typing import Array, Namespace
 
 
-def placed(X: Any, device: str | None, *, whole: bool) -> tuple[Array, Any]:
-    """Data to train on where they are trained on, and sparse ones whose batches are made dense there.
+def placed(X: Any, put: Callable[[Any], Array], *, whole: bool) -> tuple[Array, Any]:
+    """Data to train on where `put` puts arrays; and sparse ones of which batches are to be made dense there.
 
-    NumPy takes sparse data as they are. For other libraries they are made dense, the `whole` or batch by batch: what
+    NumPy takes sparse data as they are. On other libraries they are made dense, the `whole` or batch by batch: what
     then stands for X is its first row.
     """
     if not inputs.is_sparse(X):
-        return inputs.placed(X, device), None
-    if device is None or inputs.library_and_device(device)[0] == "numpy":
+        return put(X), None
+    if inputs.namespace_of(put(np.zeros((1, 1), X.dtype))) is None:
         return cast(Array, SparseMatrix(X)), None
-    return inputs.placed((X if whole else X[:1]).toarray(), device), None if whole else X
+    return (put(X.toarray()), None) if whole else (put(X[:1].toarray()), X)
 
 
 class SparseMatrix(Factor):

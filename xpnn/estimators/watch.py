@@ -64,6 +64,8 @@ class Watch(Callback):
         e.t_ += self._n
         e.loss_curve_.append(e.loss_)
         self._say(f"Iteration {training.epoch}, loss = {e.loss_:.8f}")
+        if "validation_loss" in training.history:
+            self._say(f"Validation loss: {training.history['validation_loss'][-1]:.8f}")
         if e.early_stopping:
             self._judge(self._score(training), training)
         else:
@@ -104,11 +106,12 @@ class Watch(Callback):
                 self._say(f"{said} Setting learning rate to {self._rate.now:f}")
                 return False
             said += " Learning rate too small."
-        self._say(f"{said} Stopping.")
+        self._say(f"{said} Stopping.", bar=True)
         return True
 
-    def _say(self, text: str) -> None:
-        if self._estimator.verbose and self._estimator.verbose != "bar":
+    def _say(self, text: str, *, bar: bool = False) -> None:
+        """Print it if asked to; beside a bar only what that does not show."""
+        if self._estimator.verbose and (bar or self._estimator.verbose != "bar"):
             print(text)
 
     @property

@@ -198,9 +198,7 @@ class Loop:
             stopped = self._epoch_over(epoch, *judged) or stopped
             if stopped:
                 break
-        # the last step's parameters have met no loss yet: the last batch tells whether they blew up
-        params, buffers, *_ = self.state
-        if not math.isfinite(last := float(self._value(params, buffers, x, y, w))):
+        if not math.isfinite(last := self._last_loss(x, y, w)):
             raise self._diverged(epoch, f"the loss became {last} after the last step")
         return stopped or "epochs"
 
@@ -336,6 +334,10 @@ class Loop:
     def _loss_of(self, reached: _Reached) -> float:
         """J over the training data, of the network as it predicts."""
         return float(self._value(self._params(reached), reached.buffers, *self.train))
+
+    def _last_loss(self, *batch: Any) -> float:
+        """Of the last batch: the last step's parameters have met no loss yet, and may have blown up."""
+        return float(self._value(self.state.params, self.state.buffers, *batch))
 
     def _keep(self, epoch: int, state: State) -> _Reached:
         """A copy, because the next step may write over the state; after the last there is none."""

@@ -22,11 +22,12 @@ class Progress(Callback):
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self._bar: Any = None
+        self._shown = 0
         self._task: Any = None
 
     def start(self, training: Training) -> None:
         """Show an empty bar."""
-        self._bar = _bar(self._stream)
+        self._bar, self._shown = _bar(self._stream), 0
         if self._bar is not None:
             self._bar.start()
             self._task = self._bar.add_task("", total=training.epochs, text="")
@@ -34,19 +35,26 @@ class Progress(Callback):
     def epoch_end(self, training: Training) -> None:
         """Show one epoch."""
         epoch, epochs = training.epoch, training.epochs
-        text = "  ".join(
-            f"{name.removesuffix('_loss')} {values[-1]:.4g}" for name, values in training.history.items()
-        )
         if self._bar is not None:
-            self._bar.update(self._task, completed=epoch, text=text)
+            self._bar.update(self._task, completed=epoch, text=_figures(training))
         elif epoch == 1 or epoch == epochs or epoch % max(1, epochs // 10) == 0:
-            print(f"epoch {epoch}/{epochs}  {text}", file=self._stream, flush=True)
+            self._line(training)
 
     def end(self, training: Training) -> None:
-        """Put the terminal in order again."""
+        """Show the last epoch, and put the terminal in order again."""
         if self._bar is not None:
             self._bar.refresh()  # in a notebook, stopping does not show what came last
             self._bar.stop()
+        elif training.epoch > self._shown:
+            self._line(training)
+
+    def _line(self, training: Training) -> None:
+        self._shown = training.epoch
+        print(f"epoch {training.epoch}/{training.epochs}  {_figures(training)}", file=self._stream, flush=True)
+
+
+def _figures(training: Training) -> str:
+    return "  ".join(f"{name.removesuffix('_loss')} {values[-1]:.4g}" for name, values in training.history.items())
 
 
 def _bar(stream: TextIO) -> Any:

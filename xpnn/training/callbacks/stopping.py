@@ -66,7 +66,7 @@ class EarlyStopping(Callback):
         also = f" and metrics=[{metric!r}]" if metric in metrics.NAMES else ""
         raise InputError(
             f"EarlyStopping watches {self.monitor!r}, but this training records "
-            f"{', '.join(map(repr, training.history))} only.{guess} Pass validation_data or validation_split{also}, "
+            f"{', '.join(map(repr, training.history))} only.{guess} Pass validation data{also}, "
             "or watch another."
         )
 

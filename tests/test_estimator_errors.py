@@ -1,0 +1,299 @@
+"""What the estimators refuse, and what they say then; what goes on where."""
+
+import re
+
+import numpy as np
+import pytest
+
+import xpnn
+from xpnn.errors import InputError
+
+from .conftest import LIBRARIES
+
+pytest.importorskip("sklearn")
+from sklearn import neural_network
+
+from .test_estimators import table
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"activation": "reluu"}, "unknown activation 'reluu'. Did you mean 'relu'"),
+        ({"activation": 3}, "The 'activation' parameter of MLPClassifier must be"),
+        ({"alpha": -1}, "The 'alpha' parameter"),
+        ({"solver": "newton"}, "The 'solver' parameter"),
+        ({"dropout": 1.0}, "The 'dropout' parameter"),
+        (
+            {"dropout": [1.0]},
+            r"from 0 to below 1, or one per hidden layer, got \[1.0\]",
+        ),
+        ({"dropout": ("x",)}, "from 0 to below 1, or one per hidden layer, got .'x'"),
+        ({"class_weight": {0: "a"}}, "class_weight must be numbers >= 0, got 'a' for class 0"),
+        ({"class_weight": {1: -1}}, "class_weight must be numbers >= 0, got -1 for class 1"),
+        ({"optimizer": "addam"}, "unknown optimizer 'addam'. Did you mean 'adam'"),
+        ({"hidden_layer_sizes": (4, 0)}, "hidden_layer_sizes must be > 0"),
+        ({"callbacks": [3]}, "callbacks must be a list of callbacks or functions, got 3"),
+        ({"early_stopping": True, "validation_fraction": 0.001}, "validation set is too small|should be greater"),
+    ],
+)
+def test_bad_parameters(options, message):
+    X, y, _ = table("three classes")
+    with pytest.raises(ValueError, match=message):
+        xpnn.MLPClassifier(**options).fit(X, y)
+
+
+def test_sizes_are_whole_numbers():
+    X, y, _ = table("three classes")
+    with pytest.raises(TypeError, match=r"hidden_layer_sizes must be whole numbers, got \[5.5\]"):
+        xpnn.MLPClassifier((5.5,)).fit(X, y)
+
+
+def test_losses_that_do_not_fit_are_refused():
+    X, y, _ = table("two classes")
+    for loss in ("categorical_crossentropy", "kullback_leibler"):
+        with pytest.raises(ValueError, match="needs an output for each of more than two classes"):
+            xpnn.MLPClassifier(loss=loss).fit(X, y)
+    with pytest.raises(ValueError, match="loss='hinge' is not for an MLPClassifier: use one of log_loss, mse"):
+        xpnn.MLPClassifier(loss="hinge").fit(X, y)
+    X, y, _ = table("counts")
+    assert xpnn.MLPRegressor(xpnn.Poisson(), (8,), max_iter=30, random_state=0).fit(X, y).predict(X).min() > 0
+    with pytest.raises(
+        ValueError, match=r"an output for each of 2 quantiles .* as in xpnn.Quantile\(quantiles=\(0.9,\)\)"
+    ):
+        xpnn.MLPRegressor(xpnn.Quantile(quantiles=(0.1, 0.9))).fit(X, y)
+    with pytest.raises(ValueError, match="loss='poisson' is for targets >= 0, but y holds -"):
+        xpnn.MLPRegressor("poisson").fit(X, y - 100)
+
+
+def test_what_it_monitors_must_be_there():
+    X, y, _ = table("three classes")
+    with pytest.raises(ValueError, match="monitor='validation_loss' needs early_stopping=True or validation_data"):
+        xpnn.MLPClassifier(monitor="validation_loss").fit(X, y)
+    with pytest.raises(ValueError, match="unknown monitor 'validation_acuracy'. Did you mean 'validation_accuracy'"):
+        xpnn.MLPClassifier(monitor="validation_acuracy", early_stopping=True).fit(X, y)
+    with pytest.raises(ValueError, match="validation_data has classes that y has not: .*7"):
+        xpnn.MLPClassifier().fit(X, y, validation_data=(X, y + 7))
+
+
+# --- parameters that contradict each other -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("learning_rate_init", 0.1),
+        ("learning_rate", "adaptive"),
+        ("solver", "lbfgs"),
+        ("momentum", 0.5),
+        ("nesterovs_momentum", False),
+        ("beta_1", 0.8),
+        ("epsilon", 1e-6),
+        ("max_fun", 10),
+    ],
+)
+@pytest.mark.parametrize("optimizer", ["adam", xpnn.AdamW(0.01)])
+def test_what_says_something_of_solvers_is_refused_beside_an_optimizer(name, value, optimizer):
+    X, y, _ = table("three classes")
+    model = xpnn.MLPClassifier((4,), optimizer=optimizer, max_iter=2, **{name: value})
+    with pytest.raises(ValueError, match=f"{name}={value!r} says something of a solver, but optimizer="):
+        model.fit(X, y)
+
+
+def test_dropout_needs_hidden_layers_and_steps():
+    X, y, _ = table("three classes")
+    with pytest.raises(ValueError, match="hidden_layer_sizes has none"):
+        xpnn.MLPClassifier((), dropout=0.2).fit(X, y)
+    for options in ({"solver": "lbfgs"}, {"optimizer": "lbfgs"}, {"optimizer": xpnn.LBFGS()}):
+        with pytest.raises(ValueError, match=r"dropout=\[0.2, 0\]: L-BFGS needs one loss for the same parameters"):
+            xpnn.MLPClassifier((4, 3), dropout=[0.2, 0], **options).fit(X, y)
+        xpnn.MLPClassifier((4, 3), dropout=[0, 0], max_iter=2, **options).fit(X, y)
+
+
+@pytest.mark.parametrize("loss", ["hinge", "binary_crossentropy", "categorical_crossentropy", xpnn.KullbackLeibler()])
+def test_losses_of_classes_are_not_for_numbers(loss):
+    X, y, _ = table("one target")
+    with pytest.raises(InputError, match="is not for an MLPRegressor: use one of squared_error, poisson, mse"):
+        xpnn.MLPRegressor(loss).fit(X, y)
+
+
+def test_names_are_suggested_among_those_that_fit():
+    X, y, _ = table("one target")
+    with pytest.raises(InputError, match=r"unknown loss 'squared_eror'. Did you mean 'squared_error'\?"):
+        xpnn.MLPRegressor("squared_eror").fit(X, y)
+    with pytest.raises(InputError, match="unknown activation 'logistc'. Did you mean 'logistic'"):
+        xpnn.MLPRegressor(activation="logistc").fit(X, y)
+    X, y, _ = table("three classes")
+    with pytest.raises(InputError, match="unknown loss 'logloss'. Did you mean 'log_loss'"):
+        xpnn.MLPClassifier(loss="logloss").fit(X, y)
+    with pytest.raises(InputError, match="'loss' only. Pass validation data, or watch another"):
+        xpnn.MLPClassifier(callbacks=[xpnn.EarlyStopping("validation_loss")]).fit(X, y)
+
+
+def test_log_loss_is_the_cross_entropy():
+    for kind in ("three classes", "two classes", "several labels"):
+        X, y, _ = table(kind)
+        named, usual = (
+            xpnn.MLPClassifier((4,), max_iter=3, random_state=0, **o).fit(X, y) for o in ({"loss": "log_loss"}, {})
+        )
+        assert named.loss_curve_ == usual.loss_curve_
+
+
+def test_the_output_is_told_by_the_loss():
+    X, y, _ = table("counts")
+    for loss, f in (
+        ("poisson", "exp"),
+        (xpnn.Poisson(), "exp"),
+        ("huber", "identity"),
+        ("squared_error", "identity"),
+    ):
+        assert xpnn.MLPRegressor(loss, (4,), max_iter=2).fit(X, y).out_activation_ == f
+
+
+# --- data --------------------------------------------------------------------------------------------------------
+
+
+def test_targets_of_a_regressor_are_numbers():
+    X, y, _ = table("one target")
+    for spoilt in (np.arange(len(y)).astype("datetime64[D]"), np.where(y > 1, "a", "b")):
+        with pytest.raises(ValueError, match=re.escape(f"y must hold numbers, got dtype {spoilt.dtype}")):
+            xpnn.MLPRegressor().fit(X, spoilt)
+
+
+@pytest.mark.parametrize("cls", [xpnn.MLPClassifier, xpnn.MLPRegressor])
+def test_negative_weights_are_named(cls):
+    X, y, _ = table("three classes")
+    with pytest.raises(ValueError, match="Negative values in data passed to `sample_weight`"):
+        cls().fit(X, y, sample_weight=-np.ones(len(y)))
+
+
+def test_labels_are_weighted_by_a_mapping_each():
+    X, y, _ = table("several labels")
+    options = {"max_iter": 5, "random_state": 0}
+    weights = [{0: 1, 1: 3}, {0: 1, 1: 1}, {0: 2, 1: 1}]
+    model = xpnn.MLPClassifier((4,), class_weight=weights, **options).fit(X, y)
+    w = np.prod([np.where(y[:, j], each[1], each[0]) for j, each in enumerate(weights)], axis=0)
+    expected = xpnn.MLPClassifier((4,), **options).fit(X, y, sample_weight=w)
+    np.testing.assert_allclose(model.coefs_[0], expected.coefs_[0], rtol=1e-12)
+    with pytest.raises(ValueError, match="should be a list of dicts"):
+        xpnn.MLPClassifier(class_weight={0: 1, 1: 2}).fit(X, y)
+
+
+def test_one_row_must_be_a_table_of_one_row(lib):
+    X, y, _ = table("three classes")
+    model = xpnn.MLPClassifier((4,), max_iter=2).fit(lib(X), lib(y))
+    with pytest.raises(ValueError, match="Expected 2D array, got 1D array instead"):
+        model.predict(lib(X[0]))
+
+
+def test_predictions_come_back_where_x_was_in_another_dtype_too(lib):
+    X, y, _ = table("three classes")
+    model = xpnn.MLPClassifier((4,), max_iter=2).fit(lib(X, "float32"), lib(y))
+    for method in (model.predict, model.predict_proba):
+        lib.check(method(lib(X, "float64")))
+
+
+# --- elsewhere ---------------------------------------------------------------------------------------------------
+
+
+def test_what_was_trained_on_a_device_is_loaded_there_and_goes_on(tmp_path):
+    if "torch" not in LIBRARIES:
+        pytest.skip("torch cannot be used here")
+    X, y, _ = table("three classes")
+    model = xpnn.MLPClassifier((5,), max_iter=3, device="torch", random_state=0, warm_start=True).fit(X, y)
+    model.save(tmp_path / "m.safetensors")
+    loaded = xpnn.MLPClassifier.load(tmp_path / "m.safetensors")
+    LIBRARIES["torch"].check(loaded.coefs_[0])
+    for each in (loaded.partial_fit(X, y), loaded.fit(X, y)):
+        LIBRARIES["torch"].check(each.coefs_[0])
+    host = xpnn.MLPClassifier.load(tmp_path / "m.safetensors", backend="numpy")
+    assert isinstance(host.coefs_[0], np.ndarray)
+    assert isinstance(host.partial_fit(X, y).coefs_[0], np.ndarray)
+    assert isinstance(model.to("numpy").fit(X, y).coefs_[0], np.ndarray)
+
+
+def test_a_device_that_is_not_there_when_loading_is_a_warning(tmp_path):
+    X, y, _ = table("three classes")
+    model = xpnn.MLPClassifier((5,), max_iter=3).fit(X, y).set_params(device="quantum")
+    model.save(tmp_path / "m.safetensors")
+    with pytest.warns(RuntimeWarning, match="no library here has a device 'quantum'.* stays on NumPy"):
+        loaded = xpnn.MLPClassifier.load(tmp_path / "m.safetensors")
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+
+
+def test_moved_to_another_dtype_it_goes_on_in_that():
+    X, y, _ = table("three classes")
+    model = xpnn.MLPClassifier((5,), max_iter=3, warm_start=True).fit(X, y).to("numpy", dtype="float32")
+    assert model.coefs_[0].dtype == model.partial_fit(X, y).coefs_[0].dtype == model.fit(X, y).coefs_[0].dtype
+    assert model.coefs_[0].dtype == model.predict_proba(X).dtype == np.float32
+
+
+def test_classes_that_are_dates_are_saved(tmp_path):
+    X, y, _ = table("two classes")
+    dates = np.array(["2020-01-01", "2021-02-03"], "datetime64[D]")
+    model = xpnn.MLPClassifier((5,), max_iter=3).fit(X, dates[y])
+    model.save(tmp_path / "m.safetensors")
+    loaded = xpnn.MLPClassifier.load(tmp_path / "m.safetensors")
+    np.testing.assert_array_equal(loaded.classes_, dates)
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    assert xpnn.load(tmp_path / "m.safetensors").labels == ["2020-01-01", "2021-02-03"]
+
+
+# --- what is said ------------------------------------------------------------------------------------------------
+
+
+def test_without_a_terminal_the_last_epoch_is_told_and_why_it_stopped(capsys):
+    X, y, _ = table("three classes")
+    model = xpnn.MLPClassifier((5,), max_iter=300, tol=1, n_iter_no_change=3, verbose="bar").fit(X, y)
+    out, err = capsys.readouterr()
+    assert err.splitlines()[-1].startswith(f"epoch {model.n_iter_}/300  loss ")
+    assert out == "Training loss did not improve more than tol=1.000000 for 3 consecutive epochs. Stopping.\n"
+
+
+def test_a_validation_loss_is_printed_where_there_is_one(capsys):
+    X, y, _ = table("three classes")
+    model = xpnn.MLPClassifier((5,), max_iter=3, verbose=True).fit(X, y, validation_data=(X, y))
+    said = capsys.readouterr().out.splitlines()
+    assert said[1::2] == [f"Validation loss: {each:.8f}" for each in model.validation_loss_curve_]
+
+
+@pytest.mark.parametrize("rows", [1, 7])
+def test_a_part_is_trained_on_without_compiling_a_prediction(rows, monkeypatch):
+    """partial_fit of a few rows is called often; what it is worth in the end is told by its parameters."""
+    from xpnn.compiler import rows as predicting
+
+    def refuse(*arguments):
+        raise AssertionError("nothing is predicted")
+
+    X, y, _ = table("three classes")
+    theirs, ours = (cls((5,), random_state=0) for cls in (neural_network.MLPClassifier, xpnn.MLPClassifier))
+    monkeypatch.setattr(predicting.Rows, "__call__", refuse)
+    for i in range(3):
+        for model in (theirs, ours):
+            model.partial_fit(X[i * rows : (i + 1) * rows], y[i * rows : (i + 1) * rows], classes=[0, 1, 2])
+    np.testing.assert_allclose(ours.coefs_[0], theirs.coefs_[0], rtol=1e-7)
+    monkeypatch.undo()
+    wild = xpnn.MLPClassifier((5,), solver="sgd", learning_rate_init=1e308, alpha=1e5, random_state=0)
+    with pytest.raises(ValueError, match="non-finite parameter weights"):
+        wild.partial_fit(X[:rows], y[:rows], classes=[0, 1, 2])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e308])
+def test_what_is_looked_at_in_short_is_refused_as_ever(value):
+    """Only numbers that are finite pass at once; large ones, whose sum is not, are looked at one by one."""
+    X, y, _ = table("three classes")
+    model = xpnn.MLPClassifier((4,), max_iter=2).fit(X, y)
+    spoilt = X.copy()
+    spoilt[[1, 2], [0, 3]] = value
+    if value == 1e308:
+        assert model.predict(spoilt).shape == y.shape
+    else:
+        with pytest.raises(ValueError, match="Input X contains"):
+            model.predict(spoilt)
+    for other, message in ((X[:, :-1], "X has 12 features, but"), (X[:0], "0 sample"), (X[0], "Expected 2D")):
+        with pytest.raises(ValueError, match=message):
+            model.predict(other)
+    assert model.predict(X.astype(int)).shape == model.predict(X.tolist()).shape == y.shape
+    assert model.predict(X.astype(">f8")).tolist() == model.predict(X).tolist()
