@@ -178,6 +178,24 @@ def test_every_format(kind, index, dtype):
     np.testing.assert_allclose(ours.predict(S), ours.predict(X.astype(dtype)), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e308])
+def test_what_is_looked_at_in_short_is_refused_as_ever(value):
+    X, y, _ = table("three classes")
+    S = sparse.csr_array(X)
+    model = estimator(xpnn, "three classes").fit(S, y)
+    spoilt = S.copy()
+    spoilt.data[[2, 5]] = value
+    if value == 1e308:
+        assert model.predict(spoilt).shape == y.shape
+    else:
+        with pytest.raises(ValueError, match="Input X contains"):
+            model.predict(spoilt)
+    for other, message in ((S[:, :-1], "X has 39 features, but"), (S[:0], "0 sample")):
+        with pytest.raises(ValueError, match=message):
+            model.predict(other)
+    assert model.predict(S.astype(int)).shape == y.shape
+
+
 def test_predictions_of_any_number_of_rows(stays_sparse, monkeypatch):
     X, y, _ = table("three classes")
     model = estimator(xpnn, "three classes", hidden_layer_sizes=(700, 500), max_iter=1).fit(X, y)

@@ -52,12 +52,13 @@ def features(estimator: Any, X: Any, *, reset: bool) -> Any:
 
 def _as_fitted(estimator: Any, X: Any) -> bool:
     """Whether it is seen at once that scikit-learn takes it as it is: its own look takes longer than to predict."""
-    if type(X) is not np.ndarray or X.dtype not in FLOATS or X.ndim != 2 or not len(X):
+    numbers = X if type(X) is np.ndarray else X.data if is_sparse(X) and X.format == "csr" else None
+    if numbers is None or X.dtype not in FLOATS or X.ndim != 2 or not X.shape[0]:
         return False
     if X.shape[1] != estimator.n_features_in_ or "feature_names_in_" in vars(estimator):
         return False
     with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(X.sum()))
+        return bool(np.isfinite(numbers.sum()))
 
 
 def _two_axes(X: Any) -> None:
