@@ -76,9 +76,9 @@ def test_the_benchmark_of_the_estimators_prints_its_table_and_writes_its_figures
     )  # fmt: skip
     rows = done.stdout.splitlines()
     assert rows[0].split() == ["work", "dtype", "scikit-learn,", "ms", "xpnn,", "ms", "ratio"]
-    assert len(rows) == 1 + 6 + 8
+    assert len(rows) == 1 + 8 + 8
     document = json.loads((tmp_path / "estimators-1.json").read_text(encoding="utf-8"))
-    assert len(document["results"]) == 14
+    assert len(document["results"]) == 16
     assert all(each["ratio"] > 0 for each in document["results"])
 
 

@@ -388,3 +388,22 @@ def test_vecdot_of_more_than_vectors_is_as_it_is(rng):
     compiled = Compiled(rows, xp)
     for _ in range(2):
         assert_same(compiled((), x, y), rows(xp, (), x, y))
+
+
+@needs_mkl
+@pytest.mark.parametrize("which", ["a", "b", "out"])
+def test_an_interrupt_in_between_leaves_no_address_of_another_array(rng, monkeypatch, which):
+    def arrays():
+        return {"a": rng.normal(size=(40, 50)), "b": rng.normal(size=(50, 60)), "out": np.zeros((40, 60))}
+
+    def interrupted(x):
+        raise KeyboardInterrupt
+
+    product, first = mkl.Product(), arrays()
+    product(**first)
+    second = first | {which: arrays()[which]}
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(mkl, "_address", interrupted)
+        product(**second)
+    product(**second)
+    np.testing.assert_allclose(second["out"], second["a"] @ second["b"])

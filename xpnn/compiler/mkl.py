@@ -131,43 +131,44 @@ class Product:
         else:
             np.dot(a, b, out)
 
+    # an array is noted last: after an interrupt in between it is taken anew
+
     def _take_out(self, out: NDArray[Any]) -> None:
-        self._out, self._multiply = out, None
-        self._a = None  # its rows may be cut otherwise
+        self._out = self._a = self._multiply = None  # the rows of a may be cut otherwise
         function, layout = _products().get(out.dtype), _layout(out)
-        if function is None or layout is None or layout[0] != _AS_IT_IS:
-            return
-        (n, m), address, lanes = out.shape, _address(out), len(self._tables)
-        self._cuts = [n * i // lanes for i in range(lanes + 1)]
-        for table, (start, stop) in zip(self._tables, pairwise(self._cuts), strict=True):
-            table[2], table[3] = stop - start, m
-            table[7], table[10] = layout[1], address + start * out.strides[0]
-        self._keep.clear()
-        if self._team is None:
-            self._multiply, self._table = function, self._addresses[0]
-        else:
-            self._multiply = self._team.fork
-            self._table = self._team.table(self._keep, function, self._addresses)
+        if function is not None and layout is not None and layout[0] == _AS_IT_IS:
+            (n, m), address, lanes = out.shape, _address(out), len(self._tables)
+            self._cuts = [n * i // lanes for i in range(lanes + 1)]
+            for table, (start, stop) in zip(self._tables, pairwise(self._cuts), strict=True):
+                table[2], table[3] = stop - start, m
+                table[7], table[10] = layout[1], address + start * out.strides[0]
+            self._keep.clear()
+            if self._team is None:
+                self._table, self._multiply = self._addresses[0], function
+            else:
+                self._table = self._team.table(self._keep, function, self._addresses)
+                self._multiply = self._team.fork
+        self._out = out
 
     def _take_a(self, a: NDArray[Any]) -> None:
-        self._a, layout = a, _layout(a)
+        self._a, layout = None, _layout(a)
         self._readable_a = layout is not None
-        if layout is None:
-            return
-        address = _address(a)
-        for table, start in zip(self._tables, self._cuts, strict=False):
-            table[0], table[5] = layout
-            table[4], table[8] = a.shape[1], address + start * a.strides[0]
+        if layout is not None:
+            address = _address(a)
+            for table, start in zip(self._tables, self._cuts, strict=False):
+                table[0], table[5] = layout
+                table[4], table[8] = a.shape[1], address + start * a.strides[0]
+        self._a = a
 
     def _take_b(self, b: NDArray[Any]) -> None:
-        self._b, layout = b, _layout(b)
+        self._b, layout = None, _layout(b)
         self._readable_b = layout is not None
-        if layout is None:
-            return
-        address = _address(b)
-        for table in self._tables:
-            table[1], table[6] = layout
-            table[9] = address
+        if layout is not None:
+            address = _address(b)
+            for table in self._tables:
+                table[1], table[6] = layout
+                table[9] = address
+        self._b = b
 
 
 def _layout(x: NDArray[Any]) -> tuple[int, int] | None:

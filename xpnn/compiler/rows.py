@@ -71,12 +71,10 @@ class Rows:
         n = len(X)
         again, self._n = n == self._n, n
         usual = again or n <= FEW or n >= CHUNK or self._shared(state, X)
-        if not usual or not self._apart(state, X) or not self._free.acquire(blocking=False):
+        if not usual or not self._apart(state, X) or self._free.locked():
             return self._function(self._xp, state, X)
-        try:
+        with self._free:  # by `with` alone no interrupt can leave it locked
             return self._run(state, X, again)
-        finally:
-            self._free.release()
 
     def _shared(self, state: tuple[Any, ...], X: NDArray[Any]) -> bool:
         """Whether several threads pay. They do for large products, which would keep those of BLAS awake otherwise."""

@@ -10,7 +10,6 @@ Needs what `xpnn.compiler.llvm` needs, an x86 processor, and threads of POSIX.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import platform
@@ -235,8 +234,13 @@ class Team:
         for i, served in enumerate(self._served):
             if not served:
                 self._served[i] = True
-                with contextlib.suppress(RuntimeError):  # too many threads, or the interpreter is at its end
+                try:
                     _someone().start(self, i)
+                except RuntimeError:  # too many threads, or the interpreter is at its end: not tried again
+                    pass
+                except BaseException:
+                    self._served[i] = False
+                    raise
 
     def serve(self, i: int) -> None:
         """Do those parts that are offered in a box, until there have been none for a while."""

@@ -45,7 +45,7 @@ class Progress(Callback):
         if self._bar is not None:
             self._bar.refresh()  # in a notebook, stopping does not show what came last
             self._bar.stop()
-        elif training.epoch > self._shown:
+        elif training.epoch > self._shown and training.stopped != "error":
             self._line(training)
 
     def _line(self, training: Training) -> None:
