@@ -72,7 +72,7 @@ class Gather:
 
     def __call__(self, name: str, array: Any, rows: Any) -> NDArray[Any]:
         """The rows; of as many as before the same array."""
-        if not isinstance(array, np.ndarray):
+        if not isinstance(array, np.ndarray):  # sparse data: they give new ones
             return np.take(array, rows, axis=0)
         n, out = len(rows), self._out(name, len(rows), array)
         if out.nbytes < MUCH:
