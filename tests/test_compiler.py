@@ -1,13 +1,8 @@
 """Recorded formulas must do what the formulas do: same numbers, same memory, nothing of the caller's written over."""
 
-import contextlib
 import gc
-import os
 import pickle
-import subprocess
-import sys
 import threading
-import time
 import weakref
 from dataclasses import dataclass
 
@@ -587,79 +582,6 @@ def test_a_prediction_is_found_to_be_row_by_row():
     assert not any(row_by_row(forward(f)) for f in TOGETHER.values())
 
 
-def test_an_error_on_another_thread_is_raised_here_once_all_are_done():
-    done = threading.Event()
-
-    def fail():
-        done.wait(5)
-        raise MemoryError("no more")
-
-    with pytest.raises(MemoryError, match="no more"):
-        lanes.on_threads([done.set, fail])
-
-
-def test_the_others_are_waited_for_when_this_thread_is_interrupted():
-    done = threading.Event()
-
-    def stop():
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        lanes.on_threads([stop, lambda: (time.sleep(0.05), done.set())])
-    assert done.is_set()
-
-
-FORK = """
-import os
-from xpnn.compiler import lanes
-done = []
-lanes.on_threads([lambda: done.append(0), lambda: done.append(1)])
-child = os.fork()
-if not child:  # it has none of its parent's threads
-    lanes.on_threads([lambda: done.append(2), lambda: done.append(3)])
-    os._exit(0 if sorted(done) == [0, 1, 2, 3] else 1)
-print(os.waitpid(child, 0)[1])
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_the_threads_work_in_a_child_process_too():
-    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=30, check=True)
-    assert done.stdout.strip() == "0"
-
-
-def set_threads() -> set[int]:
-    return {each.num_threads for each in blas.libraries()}
-
-
-def test_products_use_one_thread_inside_and_as_many_as_before_outside():
-    before = set_threads()
-    with blas.threads.one:
-        assert set_threads() <= {1}
-        with blas.threads.one:
-            assert blas.threads.count() == min(before, default=1)
-        assert set_threads() <= {1}
-    assert set_threads() == before
-    with contextlib.suppress(KeyError), blas.threads.one:
-        raise KeyError
-    assert set_threads() == before
-
-
-def test_between_many_steps_they_stay_at_one_thread():
-    before = set_threads()
-    with blas.threads.kept:
-        assert set_threads() == before
-        for _ in range(2):
-            with blas.threads.one:
-                assert set_threads() <= {1}
-            assert set_threads() <= {1}
-            assert blas.threads.count() == min(before, default=1)
-    assert set_threads() == before
-    with blas.threads.one, blas.threads.kept:
-        pass
-    assert set_threads() == before
-
-
 def test_steps_of_middle_size_keep_their_products_on_one_thread(rng, monkeypatch):
     monkeypatch.setattr(stepping, "ALONE", (0, np.inf))
     counts = []
@@ -938,10 +860,10 @@ def test_a_prediction_of_middle_size_keeps_blas_to_one_thread(rng, n, inside):
     seen = []
 
     def function(xp, state, X):
-        seen.append(blas.threads.one.inside)
+        seen.append(len(blas.threads._ones))
         return xp.matmul(X, state[0])
 
     X, w = rng.normal(size=(n, 100)), rng.normal(size=(100, 100))
     np.testing.assert_allclose(rows.Rows(function, xp)((w,), X), X @ w)
     assert set(seen) == {inside}
-    assert blas.threads.one.inside == 0
+    assert not blas.threads._ones

@@ -7,7 +7,7 @@ import pytest
 
 import xpnn
 from xpnn import backends
-from xpnn.compiler import Compiled, kernels, lanes, llvm, mkl, spin
+from xpnn.compiler import Compiled, kernels, llvm, mkl
 from xpnn.compiler.chains import Chain
 from xpnn.compiler.record import record
 
@@ -185,18 +185,11 @@ def test_a_table_wants_memory_in_one_piece():
 
 def test_without_llvm_there_is_no_machine_code(monkeypatch, rng):
     monkeypatch.setattr(llvm, "available", lambda: False)
-    monkeypatch.setattr(spin, "meet", spin.meet.__wrapped__)
-    assert spin.meet() is None
     state, x = arguments(rng, "float64", (6, 3))
     compiled = Compiled(along_rows, xp)
     compiled(tuple(each.copy() for each in state), x, 3)
     (program,) = compiled.programs.values()
     assert "kernel" not in program.source
-    done = []
-    monkeypatch.setattr(lanes, "_idle", [])
-    lanes.on_threads([lambda i=i: done.append(i) for i in range(3)])
-    lanes.on_threads([lambda i=i: done.append(i) for i in range(3)])
-    assert sorted(done) == [0, 0, 1, 1, 2, 2]
 
 
 def joined_and_read(xp, state, x):
@@ -300,8 +293,6 @@ def test_text_that_is_wrong_is_refused_and_brings_nothing_down(monkeypatch):
             "define i64 @kernel(i1 %c) {\nbr i1 %c, label %a, label %b\na:\n%x = add i64 1, 1\nbr label %b\n"
             "b:\nret i64 %x\n}\n"
         )
-    monkeypatch.setattr(spin.llvm, "compiled", lambda *_: (_ for _ in ()).throw(llvm.CannotCompile))
-    assert spin.meet.__wrapped__() is None
 
 
 @needs_llvm

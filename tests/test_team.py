@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import xpnn
-from xpnn.compiler import blas, llvm, mkl, team, together
+from xpnn.compiler import blas, llvm, mkl, parallel, team, together
 from xpnn.compiler import steps as stepping
 from xpnn.compiler.team import Team
 
@@ -119,7 +119,7 @@ def test_they_fall_asleep_and_are_woken_again(count, monkeypatch):
     threads = set()
     for i in range(3):
         members.wake()
-        until(lambda: members._served == [False])
+        until(lambda: members._served == [False] and parallel._idle)
         threads.add(threading.active_count())
         assert parts.done() == [i + 1] * 2
     assert len(threads) == 1  # no new one when there is one asleep
@@ -129,7 +129,7 @@ def test_where_there_can_be_no_more_threads_one_does_all(count, monkeypatch):
     def refuse(self):
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(team, "_idle", [])
+    monkeypatch.setattr(parallel, "_idle", [])
     monkeypatch.setattr(threading.Thread, "start", refuse)
     members = Team(3)
     members.wake()

@@ -13,7 +13,7 @@ import importlib.util
 import textwrap
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ from xpnn.rules import Rule
 from xpnn.typing import Array, HostArray, Namespace
 
 Function = Callable[..., Any]
+
+T = TypeVar("T")
 
 
 class Backend:
@@ -196,9 +198,9 @@ class Backend:
         """What a step has returned, as flat vectors: a backend may keep them in another form from step to step."""
         return vectors
 
-    def steps(self) -> AbstractContextManager[Any]:
-        """What to take many steps in, one after the other."""
-        return contextlib.nullcontext()
+    def steps(self, function: Callable[[], T]) -> T:
+        """Call a function that takes many steps, one after the other; what it returns."""
+        return function()
 
 
 def first_line(error: BaseException) -> str:

@@ -11,10 +11,10 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.backends.generic import Backend, Function
+from xpnn.backends.generic import Backend, Function, T
 from xpnn.compiler import Compiled
 from xpnn.compiler.blas import threads
-from xpnn.compiler.lanes import on_threads
+from xpnn.compiler.parallel import on_threads
 from xpnn.compiler.rows import Rows
 from xpnn.compiler.steps import Steps
 from xpnn.typing import Array, Namespace
@@ -58,9 +58,9 @@ class NumPy(Backend):
         """Into the same memory each time, on several threads if there is much to move."""
         return Gather()
 
-    def steps(self) -> AbstractContextManager[Any]:
+    def steps(self, function: Callable[[], T]) -> T:
         """The number of threads of products set once, not at each step."""
-        return threads.kept
+        return threads.kept(function)
 
 
 class Gather:

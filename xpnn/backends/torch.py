@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from operator import is_
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from xpnn import arrays
 from xpnn.backends import numpy
-from xpnn.backends.generic import Backend, Function, first_line
+from xpnn.backends.generic import Backend, Function, T, first_line
 from xpnn.errors import BackendError
 from xpnn.typing import Array, HostArray, Namespace
 
@@ -100,9 +100,9 @@ class Torch(Backend):
         with np.errstate(over="ignore", invalid="ignore"):
             return float(np.sum(self.to_host(array)))
 
-    def steps(self) -> AbstractContextManager[Any]:
-        """NumPy's: it takes those on a CPU."""
-        return numpy.BACKEND.steps()
+    def steps(self, function: Callable[[], T]) -> T:
+        """As NumPy's: it takes those on a CPU."""
+        return numpy.BACKEND.steps(function)
 
     def synchronize(self, array: Array) -> None:
         """Wait for the tensor's device."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib
 import itertools
@@ -18,7 +17,7 @@ from xpnn.backends import Backend
 from xpnn.bench.workload import Workload
 from xpnn.compiler import mkl, team, together
 from xpnn.compiler.blas import threads
-from xpnn.compiler.lanes import on_threads
+from xpnn.compiler.parallel import on_threads
 from xpnn.compiler.steps import ALONE, ENOUGH, WORTH
 from xpnn.errors import BackendError, XpnnError
 from xpnn.model import Model
@@ -166,12 +165,15 @@ def _prepare(library: str, device: str, compile: bool | None, workload: Workload
         step = make_step(workload.network, workload.loss, workload.rule, xp=xp, backend=backend, compile=compile)
         state = first_state(workload.network, workload.rule, params, xp=xp)
 
-    def run(steps: int) -> Any:
+    def taken(steps: int) -> Any:
         nonlocal state
+        for _ in range(steps):
+            state, loss = step(state, x, y, None)
+        return loss
+
+    def run(steps: int) -> Any:
         with backend.on(x):
-            with backend.steps():
-                for _ in range(steps):
-                    state, loss = step(state, x, y, None)
+            loss = backend.steps(functools.partial(taken, steps))
             backend.synchronize(loss)
         return loss
 
@@ -225,13 +227,16 @@ def _prepare_products(library: str, device: str, workload: Workload) -> Run:
     # on one thread, or the one that tells others, as steps of this size
     few = library == "numpy" and ALONE[0] <= workload.flops < (ALONE[1] if not together.available() else math.inf)
 
-    def run(steps: int) -> Any:
+    def taken(steps: int) -> Any:
         nonlocal results
-        with backend.on(x), threads.one if few else contextlib.nullcontext():
-            for _ in range(steps):
-                results = step(results, x, W, dz)
-            backend.synchronize(results[0][-1] if workload.predict else results[2][0])
+        for _ in range(steps):
+            results = step(results, x, W, dz)
+        backend.synchronize(results[0][-1] if workload.predict else results[2][0])
         return results[0][-1]
+
+    def run(steps: int) -> Any:
+        with backend.on(x):
+            return threads.one(taken, steps) if few else taken(steps)
 
     return run
 

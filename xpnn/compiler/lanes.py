@@ -8,17 +8,11 @@ lanes wait for each other: when all rows have gone forward and back, and when al
 
 from __future__ import annotations
 
-import contextvars
-import ctypes
 import itertools
-import os
-import threading
-from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
-from xpnn.compiler import spin
 from xpnn.compiler.emit import Memory
+from xpnn.compiler.parallel import on_threads
 from xpnn.compiler.plan import Group, Plan
 from xpnn.compiler.record import Call, Recording, Value
 from xpnn.compiler.shares import Shares, share
@@ -156,90 +150,3 @@ def _blocks(spans: list[tuple[int, int]], most: int) -> list[tuple[int, int]]:
         cuts = [start + (stop - start) * i // count for i in range(count + 1)]
         blocks += list(itertools.pairwise(cuts))
     return blocks
-
-
-def on_threads(functions: Sequence[Callable[[], Any]]) -> None:
-    """Call the functions all at once: the first on this thread, each other on one beside it."""
-    workers: list[_Worker] = []
-    try:
-        for function in functions[1:]:
-            workers.append(_someone())
-            workers[-1].start(function, HEAD_START // (len(functions) - 1))
-        functions[0]()
-    finally:
-        errors = [worker.wait() for worker in workers]  # nothing may still write when this returns
-        _idle.extend(workers)
-    for error in errors:
-        if error is not None:
-            raise error
-
-
-class _Worker:
-    """A thread that does one thing after the other: with two locks, in a fifth of the time a pool needs for it.
-
-    Locks decide; but before a thread waits for one, it looks out for the other thread's word that it is free.
-    """
-
-    def __init__(self) -> None:
-        self._go, self._done = threading.Lock(), threading.Lock()
-        self._go.acquire()
-        self._done.acquire()
-        self._task: Callable[[], Any] | None = None
-        self._error: BaseException | None = None
-        self._meet = spin.meet()
-        self._count = 0
-        self._words = (
-            ctypes.c_int64 * 24
-        )()  # of this thread's, the other's, and one that nobody says: cache lines apart
-        self._asked, self._answered, self._never = (ctypes.addressof(self._words) + 64 * i for i in range(3))
-        threading.Thread(target=self._run, name="xpnn", daemon=True).start()
-
-    def start(self, function: Callable[[], Any], head_start: int) -> None:
-        """Let it begin, in the context of this thread: NumPy's errstate is part of it."""
-        self._task = partial(contextvars.copy_context().run, function)
-        self._count += 1
-        self._go.release()
-        if self._meet is not None:  # a head start: both at once would be in each other's way in the interpreter
-            self._meet(self._asked, self._count, self._never, 1, head_start)
-
-    def wait(self) -> BaseException | None:
-        """The error that it ended with, if any."""
-        if self._meet is not None:
-            self._meet(self._asked, self._count, self._answered, self._count, PATIENCE)
-        self._done.acquire()
-        error, self._error = self._error, None
-        return error
-
-    def _run(self) -> None:
-        count = 0
-        while True:
-            if self._meet is not None:
-                self._meet(self._answered, count, self._asked, count + 1, PATIENCE)
-            self._go.acquire()
-            try:
-                self._task()  # type: ignore[misc]
-            except BaseException as error:  # raised again by whoever waits
-                self._error = error
-            self._task = None
-            self._done.release()
-            count += 1
-
-
-HEAD_START = 30_000
-"""Ticks of the processor's clock in which the other lanes get into their first product: some ten microseconds."""
-
-PATIENCE = 1_000_000
-"""Ticks that a thread looks out for the other before it falls asleep: less than a millisecond."""
-
-
-def _someone() -> _Worker:
-    try:
-        return _idle.pop()
-    except IndexError:  # asked for by several threads at once, maybe
-        return _Worker()
-
-
-_idle: list[_Worker] = []
-
-if hasattr(os, "register_at_fork"):  # a child process has none of its parent's threads
-    os.register_at_fork(after_in_child=_idle.clear)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from xpnn.compiler import Compiled, together
 from xpnn.compiler.blas import threads
 from xpnn.compiler.factor import Factor
-from xpnn.compiler.lanes import on_threads
+from xpnn.compiler.parallel import on_threads
 from xpnn.compiler.record import record
 from xpnn.compiler.shares import row_by_row
 from xpnn.compiler.steps import ALONE, ENOUGH, WORTH
@@ -63,8 +63,7 @@ class Rows:
         """The function of the rows."""
         work = _work(state, X)
         if work > ALONE[0] and work * X.itemsize < WORTH:  # BLAS's other threads would be awake long after it
-            with threads.one:
-                return self._result(state, X)
+            return threads.one(self._result, state, X)
         return self._result(state, X)
 
     def _result(self, state: tuple[Any, ...], X: NDArray[Any]) -> NDArray[Any]:
@@ -85,8 +84,7 @@ class Rows:
         alone = isinstance(X, Factor)  # others of a team would only wait for its product
         if not alone and n <= CHUNK and _work(state, X) * X.itemsize >= WORTH and together.available():
             self._together.use(threads.count())
-            with threads.one:
-                return self._together(state, X)
+            return threads.one(self._together, state, X)
         lanes = max(1, min(threads.count(), n // FEW)) if self._shared(state, X) else 1
         if lanes == 1 and n <= CHUNK:
             return self._recorded(state, X)
@@ -99,13 +97,11 @@ class Rows:
         self._lanes += [Together(self._function, self._xp) for _ in range(len(self._lanes), lanes)]
         cuts = [n * i // lanes for i in range(lanes + 1)]
         parts = [slice(*cuts[i : i + 2]) for i in range(lanes)]
-        with threads.one:
-            on_threads(
-                [
-                    partial(self._fill, program, state, X[part], result[part], again)
-                    for program, part in zip(self._lanes, parts, strict=False)
-                ]
-            )
+        fills = [
+            partial(self._fill, program, state, X[part], result[part], again)
+            for program, part in zip(self._lanes, parts, strict=False)
+        ]
+        threads.one(on_threads, fills)
         return result
 
     def _fill(

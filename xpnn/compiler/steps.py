@@ -55,17 +55,14 @@ class Steps:
             return self._function(self._xp, state, x, *rest)
         if together.available() and work * x.itemsize >= WORTH:
             self._together.use(threads.count())
-            with threads.one:
-                return self._together(state, x, *rest)
+            return threads.one(self._together, state, x, *rest)
         if together.available() or work < ALONE[1]:
-            with threads.one:
-                return self._alone(state, x, *rest)
+            return threads.one(self._alone, state, x, *rest)
         if work < ENOUGH or self._shared is None or n < 32 * (count := threads.count()) or count < 2:
             return self._alone(state, x, *rest)
         self._shared.use(count)
         try:
-            with threads.one:
-                return self._shared(state, x, *rest)
+            return threads.one(self._shared, state, x, *rest)
         except CannotShare:  # found before anything is computed
             self._shared = None
             return self._alone(state, x, *rest)

@@ -13,13 +13,12 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-import threading
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from weakref import WeakSet
 
-from xpnn.compiler import llvm
+from xpnn.compiler import llvm, parallel
 
 SPIN = 1_000_000
 """Ticks of the processor's clock in which a thread looks out for parts all the time: less than a millisecond."""
@@ -233,21 +232,16 @@ class Team:
         """See to it that others look out for parts, if there can be any more threads."""
         for i, served in enumerate(self._served):
             if not served:
-                self._served[i] = True
+                self._served[i] = True  # and where there is no thread for it, it is not tried again
                 try:
-                    _someone().start(self, i)
-                except RuntimeError:  # too many threads, or the interpreter is at its end: not tried again
-                    pass
+                    parallel.start(partial(self._look_out, i))
                 except BaseException:
                     self._served[i] = False
                     raise
 
-    def serve(self, i: int) -> None:
+    def _look_out(self, i: int) -> None:
         """Do those parts that are offered in a box, until there have been none for a while."""
         self._serve(self._boxes + _BOX * i, SPIN, STAY)
-
-    def leave(self, i: int) -> None:
-        """Nobody looks out for those parts now."""
         self._served[i] = False
 
     def forget(self) -> None:
@@ -256,45 +250,11 @@ class Team:
         self._served = [False] * (self.lanes - 1)
 
 
-class _Worker:
-    """A thread that serves one team after the other, and sleeps in between."""
-
-    def __init__(self) -> None:
-        self._go = threading.Lock()
-        self._go.acquire()
-        self._task: tuple[Team, int] | None = None
-        threading.Thread(target=self._run, name="xpnn", daemon=True).start()
-
-    def start(self, team: Team, i: int) -> None:
-        """Serve a team's box."""
-        self._task = team, i
-        self._go.release()
-
-    def _run(self) -> None:
-        while True:
-            self._go.acquire()
-            assert self._task is not None
-            (team, i), self._task = self._task, None
-            team.serve(i)
-            _idle.append(self)
-            team.leave(i)
-            del team
-
-
-def _someone() -> _Worker:
-    try:
-        return _idle.pop()
-    except IndexError:
-        return _Worker()
-
-
-_idle: list[_Worker] = []
 _teams: WeakSet[Team] = WeakSet()
 
 
 def _forget() -> None:
     """In a child process, which has none of its parent's threads."""
-    _idle.clear()
     for team in _teams:
         team.forget()
 

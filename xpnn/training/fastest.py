@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from xpnn import arrays, backends
 from xpnn.errors import BackendError
@@ -11,7 +12,7 @@ from xpnn.losses import Loss
 from xpnn.network import Sequential
 from xpnn.optimizers import Optimizer
 from xpnn.training.step import first_state, make_step
-from xpnn.typing import HostArray
+from xpnn.typing import Array, HostArray
 
 _WORTH_TRYING = 10.0  # seconds of training; below it, loading other libraries takes longer than they could save
 _TRIAL = 0.2  # seconds of steps to time
@@ -97,13 +98,15 @@ def _seconds_per_step(
         params = network.init(0, like=a)
         state = first_state(network, optimizer, params, xp=xp)
 
-        def seconds(count: int) -> float:
+        def steps(count: int) -> Array:
             nonlocal state
+            for _ in range(count):
+                state, value = step(state, a, b, None)
+            return value
+
+        def seconds(count: int) -> float:
             start = time.perf_counter()
-            with backend.steps():
-                for _ in range(count):
-                    state, value = step(state, a, b, None)
-            backend.synchronize(value)
+            backend.synchronize(backend.steps(partial(steps, count)))
             return time.perf_counter() - start
 
         seconds(2)  # compiles, allocates

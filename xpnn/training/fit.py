@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -203,8 +203,8 @@ def fit(
         if isinstance(optimizer, LBFGS):
             _check_full_batch(network, loop.per_epoch, clip_norm is not None or clip_value is not None)
         # where there are callbacks epoch by epoch: they are to find the products' threads as their program has them
-        with contextlib.nullcontext() if watching else backends.of(X).steps():
-            return loop.run(params)
+        run = partial(loop.run, params)
+        return run() if watching else backends.of(X).steps(run)
 
 
 def _pair(validation_data: object) -> tuple[Array, Array]:

@@ -181,24 +181,27 @@ class Loop:
             step.rest()
 
     def _take_steps(self, step: Step, state: State) -> str:
-        stopped, watching = "", any(callback.every for callback in self.callbacks)
+        stopped, batch, watching = "", self.train, any(callback.every for callback in self.callbacks)
+
+        def steps(epoch: int) -> tuple[float, _Reached, dict[str, float]]:
+            nonlocal state, stopped, batch
+            total, done = self.epoch_loss(), state.step
+            for batch in self._batches(epoch):
+                state, batch_loss = step(state, *batch)
+                total.add(batch_loss, batch[0], batch[2])
+                if watching and self._batch_over(epoch, state.step - done, step, state, batch_loss):
+                    stopped = "callback"
+                    break
+            self._rate, self._steps = step.latest_rate, state.step
+            self.state = step.whole(state)
+            return self._judged(epoch, total.result(), self.state)
+
         for epoch in range(1, self.epochs + 1):
-            total = self.epoch_loss()
-            done = state.step
-            with self.backend.steps():
-                for x, y, w in self._batches(epoch):
-                    state, batch_loss = step(state, x, y, w)
-                    total.add(batch_loss, x, w)
-                    if watching and self._batch_over(epoch, state.step - done, step, state, batch_loss):
-                        stopped = "callback"
-                        break
-                self._rate, self._steps = step.latest_rate, state.step
-                self.state = step.whole(state)
-                judged = self._judged(epoch, total.result(), self.state)
+            judged = self.backend.steps(partial(steps, epoch))
             stopped = self._epoch_over(epoch, *judged) or stopped
             if stopped:
                 break
-        if not math.isfinite(last := self._last_loss(x, y, w)):
+        if not math.isfinite(last := self._last_loss(*batch)):
             raise self._diverged(epoch, f"the loss became {last} after the last step")
         return stopped or "epochs"
 
