@@ -32,7 +32,7 @@ class Interrupt:
 
 
 def at_every_place(function: Callable[[], Any], *files: str) -> Iterator[str]:
-    """Call it again and again, interrupted at the next place each time, which is told; to the end in the last call."""
+    """Call it again and again, interrupted at the next place each time, which is told; the last call is not."""
     for k in itertools.count(1):
         interrupt = Interrupt(k, files)
         try:

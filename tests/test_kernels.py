@@ -1,6 +1,8 @@
 """Machine code for chains of element-wise calls must do what NumPy does, to the bit; and products what NumPy's do."""
 
+import gc
 import platform
+import weakref
 
 import numpy as np
 import pytest
@@ -379,6 +381,20 @@ def test_vecdot_of_more_than_vectors_is_as_it_is(rng):
     compiled = Compiled(rows, xp)
     for _ in range(2):
         assert_same(compiled((), x, y), rows(xp, (), x, y))
+
+
+@needs_mkl
+@pytest.mark.parametrize("n", [100, 3000])
+def test_a_prediction_does_not_keep_its_data_alive(rng, n):
+    X = rng.normal(size=(n, 300))
+    network = xpnn.mlp([300, 300, 5])
+    model = xpnn.Model(network, network.init(0, like=X), "mean_squared_error")
+    model.predict(X)
+    model.predict(X)
+    alive = weakref.ref(X)
+    del X
+    gc.collect()
+    assert alive() is None
 
 
 @needs_mkl

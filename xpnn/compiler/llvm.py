@@ -6,6 +6,7 @@ Needs llvmlite (``pip install 'xpnn[fast]'``).
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 from collections.abc import Callable, Iterable
 from functools import cache, lru_cache
@@ -28,8 +29,6 @@ def available() -> bool:
 
         if llvm.llvm_version_info[0] < OLDEST:
             return False
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
         compiled("define void @kernel() {\nret void\n}\n")()
     except Exception:  # not installed, broken, or not for this processor
         return False
@@ -64,6 +63,16 @@ _FLUSH = 1 << 15 | 1 << 6
 _lock = Lock()
 
 
+def _forget() -> None:
+    """In a child process: the thread that had the lock is not there."""
+    global _lock
+    _lock = Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
 @lru_cache(maxsize=512)
 def compiled(text: str, *arguments: Any) -> Callable[..., None]:
     """The function called ``kernel`` in LLVM's text, with arguments of these types of `ctypes`.
@@ -76,6 +85,8 @@ def compiled(text: str, *arguments: Any) -> Callable[..., None]:
     import llvmlite.binding as llvm
 
     with _lock:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
         try:
             module = llvm.parse_assembly(text)
             module.verify()

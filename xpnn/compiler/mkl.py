@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.metadata
+import weakref
 from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
@@ -95,7 +96,8 @@ PART = 1 << 19
 class Product:
     """``out = a b`` of matrices of one dtype, many times; by NumPy where BLAS cannot read the layout of their memory.
 
-    What MKL is to know of an array is kept until another one comes in its place, and the array with it.
+    What MKL is to know of an array is kept until another one comes in its place, or it is gone: factors are not kept
+    alive, as they may be somebody's data.
 
     Parameters
     ----------
@@ -113,8 +115,7 @@ class Product:
         self._table = 0
         self._keep: list[Any] = []
         self._cuts: list[int] = []
-        self._a: NDArray[Any] | None = None
-        self._b: NDArray[Any] | None = None
+        self._a = self._b = _gone
         self._out: NDArray[Any] | None = None
         self._readable_a = self._readable_b = False
 
@@ -122,9 +123,9 @@ class Product:
         """One product."""
         if out is not self._out:
             self._take_out(out)
-        if a is not self._a:
+        if a is not self._a():
             self._take_a(a)
-        if b is not self._b:
+        if b is not self._b():
             self._take_b(b)
         if self._readable_a and self._readable_b and self._multiply is not None:
             self._multiply(self._table)
@@ -134,7 +135,8 @@ class Product:
     # an array is noted last: after an interrupt in between it is taken anew
 
     def _take_out(self, out: NDArray[Any]) -> None:
-        self._out = self._a = self._multiply = None  # the rows of a may be cut otherwise
+        self._out = self._multiply = None
+        self._a = _gone  # its rows may be cut otherwise
         function, layout = _products().get(out.dtype), _layout(out)
         if function is not None and layout is not None and layout[0] == _AS_IT_IS:
             (n, m), address, lanes = out.shape, _address(out), len(self._tables)
@@ -151,24 +153,29 @@ class Product:
         self._out = out
 
     def _take_a(self, a: NDArray[Any]) -> None:
-        self._a, layout = None, _layout(a)
+        self._a, layout = _gone, _layout(a)
         self._readable_a = layout is not None
         if layout is not None:
             address = _address(a)
             for table, start in zip(self._tables, self._cuts, strict=False):
                 table[0], table[5] = layout
                 table[4], table[8] = a.shape[1], address + start * a.strides[0]
-        self._a = a
+        self._a = weakref.ref(a)
 
     def _take_b(self, b: NDArray[Any]) -> None:
-        self._b, layout = None, _layout(b)
+        self._b, layout = _gone, _layout(b)
         self._readable_b = layout is not None
         if layout is not None:
             address = _address(b)
             for table in self._tables:
                 table[1], table[6] = layout
                 table[9] = address
-        self._b = b
+        self._b = weakref.ref(b)
+
+
+def _gone() -> NDArray[Any] | None:
+    """What a weak reference gives when its array is gone."""
+    return None
 
 
 def _layout(x: NDArray[Any]) -> tuple[int, int] | None:

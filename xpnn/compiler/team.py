@@ -29,8 +29,8 @@ STAY = 100 * SPIN
 NAP = 50
 """Microseconds."""
 
-OFTEN = 256
-"""A power of two. After so many looks a thread lets those go first that want its processor."""
+LOOKS = 256
+"""A power of two. After so many a thread lets those go first that want its processor."""
 
 STINT = 100_000
 """Ticks after which it does so between two parts, too: else it might have to in the middle of one."""
@@ -41,14 +41,18 @@ _BOX = 256
 _CALLS = """
 declare void @llvm.x86.sse2.pause()
 declare i64 @llvm.readcyclecounter()
-define internal void @pause(i64 %looks) alwaysinline {{
-  call void @llvm.x86.sse2.pause()
-  %since = and i64 %looks, {often}
-  %polite = icmp eq i64 %since, {often}
-  br i1 %polite, label %yield, label %end
-yield:
+define internal void @yield() alwaysinline {{
   %sched_yield = inttoptr i64 {sched_yield} to ptr
   call i32 %sched_yield()
+  ret void
+}}
+define internal void @pause(i64 %look) alwaysinline {{
+  call void @llvm.x86.sse2.pause()
+  %since = urem i64 %look, {looks}
+  %last = icmp eq i64 %since, {last}
+  br i1 %last, label %polite, label %end
+polite:
+  call void @yield()
   br label %end
 end:
   ret void
@@ -151,7 +155,7 @@ work:
   %enough = icmp sgt i64 %worked.for, {stint}
   br i1 %enough, label %rest, label %worked
 rest:
-  call void @pause(i64 {often})
+  call void @yield()
   br label %worked
 worked:
   %stint.next = phi i64 [%stint, %work], [%finished, %rest]
@@ -183,7 +187,7 @@ end:
 def _functions() -> tuple[Callable[[int], None], Callable[[int, int, int], None]]:
     """What offers parts, and what looks out for them."""
     library = ctypes.CDLL(None)
-    words: dict[str, Any] = {"box": _BOX, "often": OFTEN - 1, "stint": STINT, "nap": NAP}
+    words: dict[str, Any] = {"box": _BOX, "looks": LOOKS, "last": LOOKS - 1, "stint": STINT, "nap": NAP}
     words |= {"nothing": 0, "offered": 1, "taken": 2, "done": 3}
     for name in ("sched_yield", "usleep"):
         words[name] = ctypes.cast(getattr(library, name), ctypes.c_void_p).value
