@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import xpnn
-from xpnn import backends
+from xpnn import arrays, backends
 from xpnn.backends.generic import Backend
 from xpnn.errors import BackendError
-from xpnn.training import step as stepping
+from xpnn.training import resting
 from xpnn.training.step import first_state, make_step
 
 from .cases import OPTIMIZERS
@@ -39,8 +39,16 @@ def jax_in_parts(monkeypatch):
     from xpnn.backends import jax
 
     monkeypatch.setattr(jax, "LARGE", 0)
-    monkeypatch.setattr(stepping, "_resting", {})
+    monkeypatch.setattr(resting, "_functions", {})
     return jax
+
+
+def test_numbers_of_the_host_in_an_array_that_is_there(lib, dtype, rng):
+    host, old = rng.normal(size=7), arrays.copy(lib(np.zeros(7), dtype), lib.xp)
+    for backend in (backends.of(old), Backend("generic")):
+        new = backend.refilled(old, host, lib.xp)
+        assert new.dtype == old.dtype
+        np.testing.assert_array_equal(lib.host(new), host.astype(dtype))
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -80,7 +88,7 @@ def test_jax_hands_over_large_vectors_in_parts(jax_in_parts, rng, monkeypatch):
     np.testing.assert_array_equal(state.params[2:9], step.whole(state).params[2:9])
     model = xpnn.fit(network, X, y, optimizer=optimizer, epochs=3)
     monkeypatch.setattr(jax_in_parts, "LARGE", 1e9)
-    monkeypatch.setattr(stepping, "_resting", {})
+    monkeypatch.setattr(resting, "_functions", {})
     plain = xpnn.fit(network, X, y, optimizer=optimizer, epochs=3)
     np.testing.assert_allclose(lib.host(model.params), lib.host(plain.params), rtol=1e-12)
 

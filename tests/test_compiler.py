@@ -16,7 +16,7 @@ from xpnn.compiler import Compiled, blas, lanes, plan, rows
 from xpnn.compiler import steps as stepping
 from xpnn.compiler.record import CannotRecord, record
 from xpnn.compiler.shares import CannotShare, row_by_row, share
-from xpnn.training import step as training_step
+from xpnn.training import resting
 from xpnn.training.step import first_state, make_step
 
 from .cases import ACTIVATIONS, OPTIMIZERS
@@ -795,7 +795,7 @@ def test_torch_compile_that_fails_is_said_and_the_step_runs(rng, monkeypatch):
 def test_a_step_is_compiled_once_for_one_network(name, rng, monkeypatch):
     if name not in LIBRARIES:
         pytest.skip(f"{name} cannot be used here")
-    monkeypatch.setattr(training_step, "_resting", {})
+    monkeypatch.setattr(resting, "_functions", {})
     lib = LIBRARIES[name]
     X = lib(rng.normal(size=(6, 5)))
     made = []
@@ -816,11 +816,31 @@ def test_a_step_is_compiled_once_for_one_network(name, rng, monkeypatch):
     assert len(made) == 2
     for seed in range(20):
         fit(seed)
-    assert len(training_step._resting) <= 16
+    assert len(resting._functions) <= 16
+
+
+@pytest.mark.parametrize("name", ["numpy", "jax"])
+def test_what_lbfgs_evaluates_is_compiled_once_too(name, rng, monkeypatch):
+    if name not in LIBRARIES:
+        pytest.skip(f"{name} cannot be used here")
+    monkeypatch.setattr(resting, "_functions", {})
+    lib, made = LIBRARIES[name], []
+    backend = type(backends.get(name))
+    original = backend.compile
+    monkeypatch.setattr(backend, "compile", lambda self, *a, **k: made.append(1) or original(self, *a, **k))
+
+    def fit(X):
+        return lib.host(xpnn.fit(xpnn.mlp([5, 3]), X, X[:, :3], optimizer="lbfgs", seed=0, epochs=3).params)
+
+    X, other = lib(rng.normal(size=(6, 5))), lib(rng.normal(size=(7, 5)))
+    first = fit(X)
+    fit(other)
+    np.testing.assert_array_equal(fit(X), first)
+    assert len(made) == 1
 
 
 def test_two_trainings_at_once_do_not_share_a_step(rng, monkeypatch):
-    monkeypatch.setattr(training_step, "_resting", {})
+    monkeypatch.setattr(resting, "_functions", {})
     X = rng.normal(size=(6, 5))
     network, inner = xpnn.mlp([5, 4, 3]), []
 
@@ -835,16 +855,16 @@ def test_two_trainings_at_once_do_not_share_a_step(rng, monkeypatch):
 
 
 def test_a_step_at_rest_holds_no_arrays_and_little_memory(rng, monkeypatch):
-    monkeypatch.setattr(training_step, "_resting", {})
+    monkeypatch.setattr(resting, "_functions", {})
     for width, kept in ((4, True), (20_000, False)):
         X = rng.normal(size=(300, 5))
         model = xpnn.fit(xpnn.mlp([5, width, 2]), X, X[:, :2], epochs=2, compile=None)
         params = weakref.ref(model.params)
-        assert bool(training_step._resting) is kept
+        assert bool(resting._functions) is kept
         del model
         gc.collect()
         assert params() is None
-        training_step._resting.clear()
+        resting._functions.clear()
 
 
 def test_the_generic_backend_runs_steps_as_they_are(rng):

@@ -107,6 +107,10 @@ class Backend:
         """A copy that shares no memory with the array, on the same device."""
         return arrays.copy(array, xp)
 
+    def refilled(self, array: Array, host: HostArray, xp: Namespace) -> Array:
+        """The numbers of a host array in an array like this one, which may be written over."""
+        return arrays.from_host(host, xp, dtype=array.dtype, device=arrays.device(array))
+
     def total(self, array: Array, xp: Namespace) -> float:
         """The sum of all elements, as a number on the host."""
         return float(xp.sum(array))

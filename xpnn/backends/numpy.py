@@ -17,7 +17,7 @@ from xpnn.compiler.blas import threads
 from xpnn.compiler.parallel import on_threads
 from xpnn.compiler.rows import Rows
 from xpnn.compiler.steps import Steps
-from xpnn.typing import Array, Namespace
+from xpnn.typing import Array, HostArray, Namespace
 
 
 class NumPy(Backend):
@@ -49,6 +49,11 @@ class NumPy(Backend):
     def compile_step(self, function: Function, xp: Namespace, *, work: int, asked: bool = False) -> Function:
         """Recorded; a large batch is shared out among as many threads as the matrix products would use."""
         return Steps(function, xp, work)
+
+    def refilled(self, array: Array, host: HostArray, xp: Namespace) -> Array:
+        """The same array: what is bound to it stays so."""
+        np.copyto(cast(Any, array), host, casting="same_kind")
+        return array
 
     def rest(self, step: Function) -> bool:
         """If it is recorded, and holds little memory."""

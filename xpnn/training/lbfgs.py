@@ -15,32 +15,50 @@ from xpnn.losses import Loss
 from xpnn.network import Sequential
 from xpnn.optimizers import LBFGS
 from xpnn.penalties import Penalty
+from xpnn.training import resting
 from xpnn.training.step import State, gradient_function
 from xpnn.typing import Array, Namespace
 
 Evaluation = Callable[[Array], tuple[Array, Array]]
 
 
-def value_and_grad(
-    network: Sequential,
-    loss: Loss,
-    *,
-    penalty: tuple[Penalty, ...],
-    backend: Backend,
-    xp: Namespace,
-    compile: bool | None = None,
-) -> Callable[..., tuple[Array, Array]]:
+class Objective:
     """The function ``f(X, y, w, params) → (J, gradient)``, as the library runs it best."""
-    gradient = gradient_function(network, loss, penalty=penalty)
 
-    def evaluate(xp: Namespace, vectors: tuple[Array], X: Array, y: Array, w: Array | None) -> tuple[Array, Array]:
-        value, slope, _ = gradient(xp, *vectors, None, X, y, w, 0)
-        return value, slope
+    def __init__(
+        self,
+        network: Sequential,
+        loss: Loss,
+        *,
+        penalty: tuple[Penalty, ...],
+        backend: Backend,
+        xp: Namespace,
+        compile: bool | None = None,
+    ) -> None:
+        gradient = gradient_function(network, loss, penalty=penalty)
 
-    function: Callable[..., Any] = partial(evaluate, xp)
-    if compile is not False:
-        function = backend.compile(evaluate, xp, asked=compile is True, work=6 * network.n_parameters)
-    return lambda X, y, w, params: function((params,), X, y, w)
+        def evaluate(
+            xp: Namespace, vectors: tuple[Array], X: Array, y: Array, w: Array | None
+        ) -> tuple[Array, Array]:
+            value, slope, _ = gradient(xp, *vectors, None, X, y, w, 0)
+            return value, slope
+
+        def make() -> Callable[..., Any]:
+            if compile is False:
+                return partial(evaluate, xp)
+            return backend.compile(evaluate, xp, asked=compile is True, work=6 * network.n_parameters)
+
+        self._key, self._backend = (Objective, gradient, backend, compile), backend
+        self._function = resting.take(self._key, make)
+
+    def __call__(self, X: Array, y: Array, w: Array | None, params: Array) -> tuple[Array, Array]:
+        """J and its gradient."""
+        value, gradient = self._function((params,), X, y, w)
+        return value, gradient
+
+    def rest(self) -> None:
+        """After the last call: let go of the arrays."""
+        resting.give(self._key, self._function, self._backend)
 
 
 def minimise(
@@ -75,19 +93,18 @@ def minimise(
         from scipy.optimize import minimize
     except ImportError as error:
         raise BackendError("L-BFGS needs SciPy: pip install 'xpnn[scipy]'.") from error
-    number = 0
-
-    def there(vector: Any) -> Array:
-        return arrays.from_host(vector, xp, dtype=state.params.dtype, device=arrays.device(state.params))
+    number, device = 0, arrays.device(state.params)
+    own = arrays.copy(state.params, xp)
 
     def function(vector: Any) -> tuple[float, Any]:
-        value, gradient = evaluate(there(vector))
+        value, gradient = evaluate(backend.refilled(own, vector, xp))
         return float(value), backend.to_host(gradient).astype(np.float64)
 
     def callback(intermediate_result: Any) -> None:
         nonlocal number
         number += 1
-        reached = State(there(intermediate_result.x), None, (), number)
+        params = arrays.from_host(intermediate_result.x, xp, dtype=state.params.dtype, device=device)
+        reached = State(params, None, (), number)
         try:
             stop = after(number, float(intermediate_result.fun), reached)
         except StopIteration as error:  # which SciPy would take for an answer

@@ -216,12 +216,14 @@ class Loop:
             stopped = self._epoch_over(number, *self._judged(number, loss, reached))
             return bool(stopped)
 
-        evaluate = lbfgs.value_and_grad(
+        objective = lbfgs.Objective(
             self.network, self.loss, penalty=self.penalty, backend=self.backend, xp=self.xp, compile=self.compile
         )
-        why = lbfgs.minimise(
-            partial(evaluate, *self.train), self.state, self.optimizer, self.epochs, iteration, self.backend, self.xp
-        )
+        evaluate = partial(objective, *self.train)
+        try:
+            why = lbfgs.minimise(evaluate, self.state, self.optimizer, self.epochs, iteration, self.backend, self.xp)
+        finally:
+            objective.rest()
         return stopped or why
 
     # between steps

@@ -6,7 +6,7 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Hashable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, Protocol
 
 from xpnn import arrays, backends, losses, parts, penalties
@@ -19,6 +19,7 @@ from xpnn.network import Sequential, check_network
 from xpnn.optimizers import Optimizer
 from xpnn.penalties import Penalty
 from xpnn.schedules import History, Schedule
+from xpnn.training import resting
 from xpnn.typing import Array, Namespace
 
 
@@ -282,10 +283,8 @@ class Step:
 
     def rest(self) -> None:
         """After the last step: let go of the arrays, and keep what has been compiled for another training like it."""
-        if self._key is not None and self._backend.rest(self._update):
-            _resting[self._key] = self._update
-            while len(_resting) > _MOST:
-                _resting.pop(next(iter(_resting)), None)
+        if self._key is not None:
+            resting.give(self._key, self._update, self._backend)
 
     def whole(self, state: State) -> State:
         """The state in flat vectors: between steps they may be in a form of the backend's own."""
@@ -324,14 +323,9 @@ def make_step(
         network, loss, seed=seed, penalty=penalty, clip_norm=clip_norm, clip_value=clip_value
     )
     key = gradient, optimizer.rule, backend, compile
-    # taken out: another training at the same time, on another thread, compiles its own
-    update = _resting.pop(key, None) or backend.step(gradient, optimizer.rule, xp, compile=compile, work=work)
+    make = partial(backend.step, gradient, optimizer.rule, xp, compile=compile, work=work)
+    update = resting.take(key, make)
     return Step(update, optimizer, backend, per_epoch, history or {}, key)
-
-
-_MOST = 16
-_resting: dict[Hashable, Callable[..., Any]] = {}
-"""Compiled steps that no training uses now."""
 
 
 @lru_cache(maxsize=64)  # the same function for the same description: compiled once, it is found again
