@@ -14,7 +14,8 @@ from xpnn import backends
 from xpnn.backends.generic import Backend
 from xpnn.compiler import Compiled, blas, lanes, plan, rows
 from xpnn.compiler import steps as stepping
-from xpnn.compiler.record import CannotRecord, record
+from xpnn.compiler.record import record
+from xpnn.compiler.recording import CannotRecord
 from xpnn.compiler.shares import CannotShare, row_by_row, share
 from xpnn.training import resting
 from xpnn.training.step import first_state, make_step

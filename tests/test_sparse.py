@@ -10,7 +10,8 @@ import xpnn
 from xpnn import arrays, backends
 from xpnn.compiler import Compiled
 from xpnn.compiler.factor import Factor
-from xpnn.compiler.record import CannotRecord, record
+from xpnn.compiler.record import record
+from xpnn.compiler.recording import CannotRecord
 from xpnn.compiler.shares import CannotShare, share
 from xpnn.training.step import gradient_function
 

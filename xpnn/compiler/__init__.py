@@ -20,7 +20,8 @@ from xpnn.compiler import llvm
 from xpnn.compiler.emit import Emitter
 from xpnn.compiler.factor import Factor
 from xpnn.compiler.plan import Plan
-from xpnn.compiler.record import CannotRecord, Recording, Value, record
+from xpnn.compiler.record import record
+from xpnn.compiler.recording import CannotRecord, Recording, Value
 from xpnn.compiler.schedule import schedule
 from xpnn.compiler.shares import CannotShare
 from xpnn.typing import Namespace

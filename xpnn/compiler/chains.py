@@ -9,7 +9,8 @@ from operator import attrgetter
 
 import numpy as np
 
-from xpnn.compiler.record import Call, Number, Value, cast, where
+from xpnn.compiler.record import cast, where
+from xpnn.compiler.recording import Call, Number, Value
 
 NARROW = 32
 """Up to so many columns a row is summed up by itself; of longer ones NumPy's products do it faster."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from xpnn.compiler.kernels import Kernel, table
 from xpnn.compiler.plan import Group, Plan
-from xpnn.compiler.record import Call, Number, Value, _flat
+from xpnn.compiler.recording import Call, Number, Value, flat
 
 Memory = Callable[[tuple[str, int], int], NDArray[np.uint8]]
 
@@ -76,7 +76,7 @@ class Emitter:
     def _write(self) -> str:
         state, *inputs = self.plan.recording.inputs
         head = self._parameters(state, "state")
-        self._bound = {each for each in _flat(state) if isinstance(each, Value)}
+        self._bound = {each for each in flat(state) if isinstance(each, Value)}
         parameters = [f"input_{i}" for i in range(len(inputs))]
         for name, each in zip(parameters, inputs, strict=True):
             self._run.append(f"{self._parameters(each, name)} = {name}")

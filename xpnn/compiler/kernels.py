@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from xpnn.compiler.chains import BOOLEAN, COMPARE, FLOAT, FUNCTIONS, INTEGER, TYPES, Chain
 from xpnn.compiler.llvm import compiled, flushing
-from xpnn.compiler.record import Call, Number, Value, cast, where
+from xpnn.compiler.record import cast, where
+from xpnn.compiler.recording import Call, Number, Value
 
 
 @dataclass(eq=False)

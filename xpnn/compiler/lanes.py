@@ -14,7 +14,7 @@ from functools import partial
 from xpnn.compiler.emit import Memory
 from xpnn.compiler.parallel import on_threads
 from xpnn.compiler.plan import Group, Plan
-from xpnn.compiler.record import Call, Recording, Value
+from xpnn.compiler.recording import Call, Recording, Value
 from xpnn.compiler.shares import Shares, share
 from xpnn.compiler.together import TeamEmitter
 

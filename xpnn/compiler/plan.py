@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from xpnn.compiler import llvm
 from xpnn.compiler.chains import Chain
-from xpnn.compiler.record import Call, Number, Recording, Value, _flat
+from xpnn.compiler.recording import Call, Number, Recording, Value, flat
 from xpnn.compiler.shares import CannotShare, Shares
 
 BLOCK = 1 << 15
@@ -82,9 +82,9 @@ class Plan:
         self._with_chains = chained and llvm.available()
         self.recording = recording
         self.shares = shares
-        self._state = {each for each in _flat(recording.inputs[:1]) if isinstance(each, Value)}
-        self.inputs = {each for each in _flat(recording.inputs) if isinstance(each, Value)}
-        self.escaping = {each.owner for each in _flat(recording.outputs) if isinstance(each, Value)} - self.inputs
+        self._state = {each for each in flat(recording.inputs[:1]) if isinstance(each, Value)}
+        self.inputs = {each for each in flat(recording.inputs) if isinstance(each, Value)}
+        self.escaping = {each.owner for each in flat(recording.outputs) if isinstance(each, Value)} - self.inputs
         self.constants: dict[Value, NDArray[Any]] = {}
         self._find_constants()
         calls = recording.calls if shares is None else shares.order()
@@ -153,7 +153,7 @@ class Plan:
             result = call.result
             if isinstance(result, Number) or result.owner in written | self.escaping:
                 continue
-            leaves = _flat((call.arguments, call.options))
+            leaves = flat((call.arguments, call.options))
             if not any(isinstance(a, Number) or (isinstance(a, Value) and a not in self.constants) for a in leaves):
                 self.constants[result] = perform(call, self.constants.__getitem__)
 

@@ -7,11 +7,7 @@ that is large is computed, and no memory of the caller's is touched.
 
 from __future__ import annotations
 
-import math
-import mmap
-import operator
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -19,99 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.compiler.factor import Factor, multiply
+from xpnn.compiler.recording import Call, CannotRecord, Number, Recording, Value, flat, mapped, zeros
+from xpnn.compiler.stand_ins import Recorded, RecordedNumber
 from xpnn.typing import Namespace
-
-
-class CannotRecord(Exception):  # noqa: N818
-    """The function does something that depends on the numbers in its arrays, or returns something else."""
-
-
-@dataclass(eq=False)
-class Value:
-    """An array of the recording: who owns its memory and a stand-in of its shape, dtype and strides.
-
-    Attributes
-    ----------
-    array : ndarray
-        The stand-in.
-    base : Value, optional
-        Of a view, what it was taken of.
-    name : str
-        Its name in the source.
-    kind : type
-        What it stands for: an array, or a kind of `Factor`.
-    """
-
-    array: NDArray[Any]
-    base: Value | None = None
-    name: str = ""
-    kind: type = np.ndarray
-
-    @property
-    def owner(self) -> Value:
-        """The value whose memory this one shows."""
-        return self if self.base is None else self.base.owner
-
-    @property
-    def whole(self) -> bool:
-        """Whether it shows all of its owner's memory in the same order."""
-        here, there = self.array, self.owner.array
-        return here.size == there.size and here.flags.c_contiguous and there.flags.c_contiguous
-
-    @property
-    def aligned(self) -> bool:
-        """Whether its row i lies in row i of its owner."""
-        here, there = self.array, self.owner.array
-        if self.base is None:
-            return True
-        if not here.ndim or not there.ndim or (here.shape[0], here.strides[0]) != (there.shape[0], there.strides[0]):
-            return False
-        start, of_owner = (each.__array_interface__["data"][0] for each in (here, there))
-        return bool(0 <= start - of_owner < max(1, there.strides[0]))
-
-
-@dataclass(eq=False)
-class Number:
-    """A number that the function is given, or computes from such.
-
-    Attributes
-    ----------
-    sample : int or float
-        A number of its type.
-    name : str
-        Its name in the source.
-    """
-
-    sample: int | float
-    name: str = ""
-
-
-@dataclass(eq=False)
-class Call:
-    """One call: of what kind, of which function with which arguments, giving what.
-
-    Kinds: ``elementwise``, ``reduce``, ``product``, ``join``, ``view``, ``number`` and ``other``.
-    """
-
-    kind: str
-    function: Callable[..., Any]
-    arguments: tuple[Any, ...]
-    options: dict[str, Any]
-    result: Value | Number
-    in_place: bool = False
-    reads: tuple[Value, ...] = ()  # the arrays among the arguments
-
-    def __post_init__(self) -> None:
-        self.reads = tuple(each for each in _flat((self.arguments, self.options)) if isinstance(each, Value))
-
-
-@dataclass
-class Recording:
-    """What a function does: its inputs, its calls in order, and what it returns, with values for arrays."""
-
-    inputs: tuple[Any, ...]
-    calls: list[Call] = field(default_factory=list)
-    outputs: Any = None
 
 
 def record(function: Callable[..., Any], xp: Namespace, arguments: tuple[Any, ...]) -> Recording:
@@ -122,11 +28,11 @@ def record(function: Callable[..., Any], xp: Namespace, arguments: tuple[Any, ..
     CannotRecord
         If the function looks at the numbers in its arrays.
     """
-    recorder = _Recorder(xp)
-    recording = Recording(_map(_stand_in, arguments), recorder.calls)
+    recorder = Recorder(xp)
+    recording = Recording(mapped(_stand_in, arguments), recorder.calls)
     with np.errstate(all="ignore"):
-        outputs = function(recorder, *_map(recorder.show, recording.inputs))
-    recording.outputs = _map(recorder.hide, outputs)
+        outputs = function(recorder, *mapped(recorder.show, recording.inputs))
+    recording.outputs = mapped(recorder.hide, outputs)
     return recording
 
 
@@ -144,10 +50,9 @@ def _stand_in(leaf: Any) -> Any:
 
 _ELEMENTWISE = {"sign": np.sign, "pow": np.power}
 _REDUCTIONS = {"sum": np.add, "max": np.maximum, "min": np.minimum, "prod": np.multiply}
-_POWERS = {0.5: np.sqrt, 2: np.square}  # what NumPy's ** makes of them
 
 
-class _Recorder:
+class Recorder:
     """A namespace whose functions are written down."""
 
     def __init__(self, xp: Namespace) -> None:
@@ -271,17 +176,17 @@ class _Recorder:
     def other(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """Any other function, done for real on the stand-ins: a view, or something new."""
         hide = partial(self.hide, factors=function is np.matrix_transpose)
-        hidden, named = _map(hide, arguments), _map(hide, options)
-        if any(isinstance(each, Number) for each in _flat((hidden, named))):
+        hidden, named = mapped(hide, arguments), mapped(hide, options)
+        if any(isinstance(each, Number) for each in flat((hidden, named))):
             raise CannotRecord("a number of the step where an array function wants a fixed one")
-        result = function(*_map(_array, hidden), **_map(_array, named))
+        result = function(*mapped(_array, hidden), **mapped(_array, named))
         if not isinstance(result, np.ndarray | np.generic):
-            if any(isinstance(each, Value) for each in _flat((hidden, named))):
+            if any(isinstance(each, Value) for each in flat((hidden, named))):
                 raise CannotRecord(f"{getattr(function, '__name__', function)} gives a {type(result).__name__}")
             return result
         array = np.asarray(result)
         value = Value(array)
-        for each in _flat((hidden, named)):
+        for each in flat((hidden, named)):
             if isinstance(each, Value) and array is each.array:
                 return self.show(each)
             if isinstance(each, Value) and np.may_share_memory(array, each.array):
@@ -321,153 +226,5 @@ def _blank(function: Any, operands: tuple[Any, ...]) -> NDArray[Any]:
     return zeros(np.broadcast_shapes(*(a.shape for a in arrays)), np.asarray(function(*sample)).dtype)
 
 
-_MAPPED = 1 << 18
-
-
-def zeros(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    """Zeros that take up no memory until they are written to, which nothing does."""
-    count, dtype = math.prod(shape), np.dtype(dtype)
-    if count * dtype.itemsize < _MAPPED:
-        return np.zeros(shape, dtype)
-    return np.frombuffer(mmap.mmap(-1, count * dtype.itemsize), dtype, count).reshape(shape)
-
-
 def _array(leaf: Any) -> Any:
     return leaf.array if isinstance(leaf, Value) else leaf
-
-
-def _map(function: Callable[[Any], Any], tree: Any) -> Any:
-    """The function of every leaf of nested tuples, lists and dicts."""
-    if isinstance(tree, tuple | list):
-        return type(tree)(_map(function, each) for each in tree)
-    if isinstance(tree, dict):
-        return {name: _map(function, each) for name, each in tree.items()}
-    return function(tree)
-
-
-def _flat(tree: Any) -> Iterator[Any]:
-    if isinstance(tree, tuple | list | dict):
-        for each in tree.values() if isinstance(tree, dict) else tree:
-            yield from _flat(each)
-    else:
-        yield tree
-
-
-def _unknown(*_: Any) -> Any:
-    raise CannotRecord("a decision that depends on the numbers in an array")
-
-
-class _Shown:
-    """What the recorded function sees of a value."""
-
-    __slots__ = ("recorder", "value")
-    __array_ufunc__ = None  # NumPy leaves operators to this class
-    __hash__ = object.__hash__
-    __bool__ = __float__ = __int__ = __index__ = __complex__ = __array__ = __iter__ = __len__ = _unknown
-
-    def __init__(self, value: Any, recorder: _Recorder) -> None:
-        self.value, self.recorder = value, recorder
-
-
-class RecordedNumber(_Shown):
-    """Stands for a number."""
-
-    __slots__ = ()
-
-
-class Recorded(_Shown):
-    """Stands for an array."""
-
-    __slots__ = ()
-    device = "cpu"
-
-    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
-        return self.recorder
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The array's."""
-        return self.value.array.shape
-
-    @property
-    def ndim(self) -> int:
-        """The array's."""
-        return self.value.array.ndim
-
-    @property
-    def size(self) -> int:
-        """The array's."""
-        return self.value.array.size
-
-    @property
-    def dtype(self) -> Any:
-        """The array's."""
-        return self.value.array.dtype
-
-    @property
-    def T(self) -> Any:  # noqa: N802
-        """The transposed array."""
-        return self.recorder.other(np.transpose, self)
-
-    @property
-    def mT(self) -> Any:  # noqa: N802
-        """The transposed matrix."""
-        return self.recorder.other(np.matrix_transpose, self)
-
-    def __getitem__(self, key: Any) -> Any:
-        return self.recorder.other(operator.getitem, self, key)
-
-    def __matmul__(self, other: Any) -> Any:
-        return self.recorder.matmul(self, other)
-
-    def __rmatmul__(self, other: Any) -> Any:
-        return self.recorder.matmul(other, self)
-
-    def __pow__(self, other: Any) -> Any:
-        if isinstance(other, int | float) and other in _POWERS:
-            return self.recorder.elementwise(_POWERS[other], self)
-        return self.recorder.elementwise(np.power, self, other)
-
-    def __rpow__(self, other: Any) -> Any:
-        return self.recorder.elementwise(np.power, other, self)
-
-
-def _operators() -> None:
-    """Give both kinds their operators: ``a + b``, ``1 - a``, ``a += b``, ``-a``, ``a > b``, …"""
-    two: dict[str, np.ufunc] = {
-        "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.true_divide, "floordiv": np.floor_divide,
-        "mod": np.remainder, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
-        "lshift": np.left_shift, "rshift": np.right_shift,
-    }  # fmt: skip
-    comparing: dict[str, np.ufunc] = {
-        "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "eq": np.equal,
-        "ne": np.not_equal,
-    }  # fmt: skip
-    one: dict[str, np.ufunc] = {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}
-
-    def arrays(name: str, method: Callable[..., Any]) -> None:
-        setattr(Recorded, f"__{name}__", method)
-
-    def numbers(name: str, method: Callable[..., Any]) -> None:
-        def checked(self: Any, *others: Any) -> Any:  # an array on the other side answers itself
-            return NotImplemented if any(isinstance(each, Recorded) for each in others) else method(self, *others)
-
-        setattr(RecordedNumber, f"__{name}__", checked)
-
-    for name, f in (two | comparing).items():
-        arrays(name, lambda self, other, f=f: self.recorder.elementwise(f, self, other))
-    for name, f in two.items():
-        arrays("r" + name, lambda self, other, f=f: self.recorder.elementwise(f, other, self))
-        arrays("i" + name, lambda self, other, f=f: self.recorder.in_place(f, self, other))
-    for name, f in one.items():
-        arrays(name, lambda self, f=f: self.recorder.elementwise(f, self))
-    for name in [*two, "pow"]:
-        g = getattr(operator, f"__{name}__")
-        numbers(name, lambda self, other, g=g: self.recorder.number(g, self, other))
-        numbers("r" + name, lambda self, other, g=g: self.recorder.number(g, other, self))
-    for name in one:
-        g = getattr(operator, f"__{name}__")
-        numbers(name, lambda self, g=g: self.recorder.number(g, self))
-
-
-_operators()

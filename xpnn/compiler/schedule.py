@@ -6,7 +6,7 @@ from collections import defaultdict, deque
 from heapq import heappop, heappush
 
 from xpnn.compiler.chains import Chain
-from xpnn.compiler.record import Call, Recording, Value, _flat
+from xpnn.compiler.recording import Call, Recording, Value, flat
 
 
 def schedule(recording: Recording) -> None:
@@ -14,8 +14,8 @@ def schedule(recording: Recording) -> None:
 
     The calls of chains keep their order: one done early would keep its result in memory for longer.
     """
-    inputs = {each for each in _flat(recording.inputs[1:]) if isinstance(each, Value)}
-    returned = {each.owner for each in _flat(recording.outputs) if isinstance(each, Value)}
+    inputs = {each for each in flat(recording.inputs[1:]) if isinstance(each, Value)}
+    returned = {each.owner for each in flat(recording.outputs) if isinstance(each, Value)}
     before = _before(recording.calls)
     after: defaultdict[int, list[int]] = defaultdict(list)
     for i, mine in enumerate(before):
@@ -53,7 +53,7 @@ def _before(calls: list[Call]) -> list[set[int]]:
     wrote: defaultdict[Value, set[int]] = defaultdict(set)
     read: defaultdict[Value, set[int]] = defaultdict(set)
     for i, call in enumerate(calls):
-        leaves = list(_flat((call.arguments, call.options)))
+        leaves = list(flat((call.arguments, call.options)))
         mine = {made[id(each)] for each in leaves if id(each) in made}
         for each in call.reads:
             mine |= wrote[each.owner]

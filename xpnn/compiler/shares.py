@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from xpnn.compiler.factor import multiply
-from xpnn.compiler.record import Call, Number, Recording, Value, _flat
+from xpnn.compiler.recording import Call, Number, Recording, Value, flat
 
 MUCH = 1 << 14
 """Elements from which on threads share what they could find done."""
@@ -70,20 +70,20 @@ def row_by_row(recording: Recording) -> bool:
         shares = _phases(recording)
     except CannotShare:
         return False
-    outputs = {each for each in _flat(recording.outputs) if isinstance(each, Value)}
+    outputs = {each for each in flat(recording.outputs) if isinstance(each, Value)}
     return not shares.sums and not shares.update and outputs <= shares.of_rows
 
 
 def _phases(recording: Recording) -> Shares:
     state, *inputs = recording.inputs
-    arrays = [each for each in _flat(inputs) if isinstance(each, Value)]
+    arrays = [each for each in flat(inputs) if isinstance(each, Value)]
     if not arrays or not arrays[0].array.ndim:
         raise CannotShare("there are no rows")
     shares = Shares(arrays[0].array.shape[0])
     shares.of_rows = {each for each in arrays if each.array.shape[:1] == (shares.n,)}
     # what has been learned enters: all else can be done before the threads start
-    learned = {each for each in _flat(state) if isinstance(each, Value)}
-    changing = {call.result for call in recording.calls} | set(_flat(recording.inputs))
+    learned = {each for each in flat(state) if isinstance(each, Value)}
+    changing = {call.result for call in recording.calls} | set(flat(recording.inputs))
     known: set[Value] = set()  # that depend on nothing: each has its rows from the start
     ahead: set[Value] = set()  # done with the rows, though nothing that has been learned enters
     across: set[Value] = set()  # transposed: their columns are the samples
@@ -94,7 +94,7 @@ def _phases(recording: Recording) -> Shares:
             continue
         if call.in_place:
             known = {each for each in known if each.owner is not result.owner}
-        elif not any(_changes(each, changing, known) for each in _flat((call.arguments, call.options))):
+        elif not any(_changes(each, changing, known) for each in flat((call.arguments, call.options))):
             known.add(result)
             if result.array.ndim > 1 and result.array.shape[0] == shares.n:
                 shares.of_rows.add(result)

@@ -9,7 +9,7 @@ from xpnn.compiler import Compiled, together
 from xpnn.compiler.blas import threads
 from xpnn.compiler.emit import Emitter
 from xpnn.compiler.lanes import LaneEmitter
-from xpnn.compiler.record import Recording
+from xpnn.compiler.recording import Recording
 from xpnn.compiler.shares import CannotShare
 from xpnn.compiler.together import Together
 from xpnn.typing import Namespace

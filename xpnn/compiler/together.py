@@ -17,7 +17,7 @@ from xpnn.compiler import Compiled, mkl, team
 from xpnn.compiler.emit import Emitter, Memory
 from xpnn.compiler.kernels import table
 from xpnn.compiler.plan import Group, Plan
-from xpnn.compiler.record import Call, Recording, Value
+from xpnn.compiler.recording import Call, Recording, Value
 from xpnn.compiler.team import Team
 
 CHAIN = 1 << 17

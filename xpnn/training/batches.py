@@ -14,7 +14,6 @@ from xpnn.typing import Array, HostArray, Namespace
 
 Batch = tuple[Array, Array, Array | None]
 
-
 Take = Callable[[str, Array, Array], Array]
 """``take(name, array, rows)``."""
 
