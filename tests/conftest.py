@@ -63,3 +63,11 @@ def dtype(request) -> str:
 def rng() -> np.random.Generator:
     """Numbers for test data."""
     return np.random.default_rng(12345)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_compiled():
+    """What JAX has compiled for the tests of a file goes with it: thousands of programs take gigabytes."""
+    yield
+    if importlib.util.find_spec("jax"):
+        jax.clear_caches()
