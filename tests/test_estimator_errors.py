@@ -128,8 +128,53 @@ def test_names_are_suggested_among_those_that_fit():
     X, y, _ = table("three classes")
     with pytest.raises(InputError, match="unknown loss 'logloss'. Did you mean 'log_loss'"):
         xpnn.MLPClassifier(loss="logloss").fit(X, y)
-    with pytest.raises(InputError, match="'loss' only. Pass validation data, or watch another"):
-        xpnn.MLPClassifier(callbacks=[xpnn.EarlyStopping("validation_loss")]).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("watched", "said"),
+    [
+        ("validation_loss", ""),
+        ("validation_accuracy", ""),
+        ("accuracy", "Did you mean 'validation_accuracy'? "),
+        ("val_loss", "Did you mean 'validation_loss'? "),
+    ],
+)
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_what_a_callback_watches_and_is_not_recorded(watched, said, early_stopping):
+    """The message's advice is followed, and works."""
+    X, y, _ = table("three classes")
+    model = xpnn.MLPClassifier((4,), max_iter=9, early_stopping=early_stopping, random_state=0)
+    name = "validation_loss" if "loss" in watched else "validation_accuracy"
+    advice = f"(to an estimator: monitor={name!r}, and validation_data or early_stopping=True), or watch another."
+    with pytest.raises(InputError, match=f"only. {re.escape(said)}Pass validation data.*{re.escape(advice)}$"):
+        model.set_params(callbacks=[xpnn.EarlyStopping(watched)]).fit(X, y)
+    model.set_params(callbacks=[xpnn.EarlyStopping(name, patience=0)], monitor=name)
+    shown = {} if early_stopping else {"validation_data": (X, y)}
+    assert len(model.fit(X, y, **shown).to_model().history[name]) == model.n_iter_
+
+
+def test_monitor_records_and_early_stopping_judges():
+    """Without early_stopping a monitor stops nothing; with L-BFGS, too, it is recorded."""
+    X, y, _ = table("three classes")
+    options = {"hidden_layer_sizes": (4,), "monitor": "f1", "max_iter": 30, "random_state": 0}
+    for solver in ("adam", "lbfgs"):
+        model = xpnn.MLPClassifier(solver=solver, n_iter_no_change=1, tol=1e-9, **options)
+        model.fit(X, y, validation_data=(X, (y + 1) % 3))  # hopeless: it never becomes better
+        history = model.to_model().history
+        assert len(history["validation_f1"]) == len(history["loss"]) == model.n_iter_ > 10
+        assert getattr(model, "validation_scores_", None) is None
+
+
+def test_class_weights_that_leave_nothing_to_learn():
+    X, y, w = table("three classes")
+    for given in (None, w):
+        with pytest.raises(ValueError, match=r"class_weight=\{0: 0, 1: 0, 2: 0\} makes all samples weigh 0"):
+            xpnn.MLPClassifier(class_weight={0: 0, 1: 0, 2: 0}).fit(X, y, sample_weight=given)
+    with pytest.raises(ValueError, match="makes all samples weigh 0: .* give a class that y has a weight > 0"):
+        xpnn.MLPClassifier(class_weight={0: 0}).fit(X, y, sample_weight=(y == 0).astype(float))
+    with pytest.raises(ValueError, match="at least one non-zero"):
+        xpnn.MLPClassifier().fit(X, y, sample_weight=0 * w)
+    xpnn.MLPClassifier(class_weight={0: 0, 1: 0}, max_iter=2).fit(X, y)
 
 
 def test_log_loss_is_the_cross_entropy():

@@ -738,7 +738,10 @@ def test_validation_data_are_what_early_stopping_looks_at():
 def test_monitors_by_their_short_names(monitor):
     X, y, _ = table("three classes")
     model = xpnn.MLPClassifier((6,), max_iter=8, early_stopping=True, monitor=monitor, random_state=0).fit(X, y)
-    assert len(model.validation_scores_) == 8
+    history = model.to_model().history[f"validation_{monitor.removeprefix('validation_')}"]
+    sign = -1 if monitor.endswith("loss") else 1
+    assert model.validation_scores_ == [sign * value for value in history]
+    assert len(history) == 8
     with pytest.raises(ValueError, match="L-BFGS does not stop early"):
         xpnn.MLPClassifier(solver="lbfgs", early_stopping=True, monitor=monitor).fit(X, y)
 

@@ -58,7 +58,11 @@ class Registry(Generic[T]):
             raise InputError(unknown(self.kind, spec, self.classes))
         if isinstance(spec, self.base):
             return spec
-        hint = f": write {spec.__name__}()" if isinstance(spec, type) else ""
+        hint = ""
+        if isinstance(spec, type) and issubclass(spec, self.base):
+            hint = f": write {spec.__name__}()"
+        elif callable(spec):
+            hint = f": one of your own is an object of a class derived from {self.base.__name__}"
         raise InputError(f"{self.kind} must be a name or {self.base.__name__} object, got {spec!r}{hint}.")
 
     def name_of(self, part: T) -> str:
@@ -66,10 +70,13 @@ class Registry(Generic[T]):
         return next((name for name, cls in self.classes.items() if cls is type(part)), type(part).__name__)
 
 
-def unknown(kind: str, name: str, valid: Iterable[str]) -> str:
-    """The message for a name that is not among the valid ones: the nearest first, then all."""
+def unknown(kind: str, name: str, valid: Iterable[str], *, sought: str | None = None) -> str:
+    """The message for a name that is not among the valid ones: the nearest first, then all.
+
+    The nearest is that to what is `sought`, where the name is known to mean it.
+    """
     valid = list(valid)
-    word = name.lower()
+    word = (sought or name).lower()
     begins = [known for known in valid if word and known.startswith(word)]
     nearest = (
         begins

@@ -375,8 +375,6 @@ class Perceptron(Fitted):
             raise ValueError(
                 f"monitor={self.monitor!r}: L-BFGS does not stop early; leave out monitor or use adam or sgd."
             )
-        if self.monitor == "loss":
-            return "loss", {}
         name = self.monitor.removeprefix("validation_")
         if shown is None:
             raise ValueError(f"monitor={self.monitor!r} needs early_stopping=True or validation_data.")

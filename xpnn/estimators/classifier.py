@@ -101,8 +101,11 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     callbacks : sequence of Callback or callable, optional
         xpnn's, as `xpnn.fit` takes them.
     monitor : str, optional
-        What early stopping watches instead of the score: ``"validation_loss"`` or a metric such as
-        ``"validation_f1"``. Of losses and errors `validation_scores_` are the negative, as larger is better there.
+        ``"validation_loss"`` or a metric such as ``"validation_f1"`` (``"f1"`` for short): recorded after each
+        epoch in ``to_model().history``, on the data held out or the `validation_data` of `fit`, with ``"lbfgs"`` too.
+        With ``early_stopping=True`` it is judged by instead of the score; without, it stops nothing, but callbacks
+        such as ``xpnn.EarlyStopping("validation_f1")`` may watch it. Of losses and errors `validation_scores_` are
+        the negative, as larger is better there.
     device : str, optional
         Where to train on data that come as tables, lists or NumPy arrays: ``"cuda"``, ``"cuda:1"``, or a library and
         perhaps its device, ``"torch"``, ``"cupy:cuda:0"``. What comes out is NumPy's again. Arrays of other libraries
@@ -289,7 +292,13 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
                 if not isinstance(weight, Real) or not 0 <= float(weight) < np.inf:
                     raise ValueError(f"class_weight must be numbers >= 0, got {weight!r} for class {label!r}.")
         by_class = compute_sample_weight(self.class_weight, y)
-        return by_class if w is None else w * by_class
+        weighted = by_class if w is None else w * by_class
+        if not weighted.any():
+            raise ValueError(
+                f"class_weight={self.class_weight!r} makes all samples weigh 0: nothing would be learned; give a "
+                "class that y has a weight > 0."
+            )
+        return weighted
 
     def _of_classes(self) -> bool:
         """Whether the loss takes class numbers."""

@@ -95,8 +95,11 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     callbacks : sequence of Callback or callable, optional
         xpnn's, as `xpnn.fit` takes them.
     monitor : str, optional
-        What early stopping watches instead of the score: ``"validation_loss"`` or a metric such as
-        ``"validation_mae"``. Of losses and errors `validation_scores_` are the negative, as larger is better there.
+        ``"validation_loss"`` or a metric such as ``"validation_mae"`` (``"mae"`` for short): recorded after each
+        epoch in ``to_model().history``, on the data held out or the `validation_data` of `fit`, with ``"lbfgs"`` too.
+        With ``early_stopping=True`` it is judged by instead of the score; without, it stops nothing, but callbacks
+        such as ``xpnn.EarlyStopping("validation_mae")`` may watch it. Of losses and errors `validation_scores_` are
+        the negative, as larger is better there.
     device : str, optional
         Where to train on data that come as tables, lists or NumPy arrays: ``"cuda"``, ``"cuda:1"``, or a library and
         perhaps its device, ``"torch"``, ``"cupy:cuda:0"``. What comes out is NumPy's again. Arrays of other libraries

@@ -36,7 +36,8 @@ class EarlyStopping(Callback):
     Raises
     ------
     InputError
-        If a number is outside its interval; at the start of a training that does not record what is watched.
+        If `monitor` is no name or a number is outside its interval; at the start of a training that does not record
+        what is watched.
     """
 
     monitor: str = "validation_loss"
@@ -47,6 +48,13 @@ class EarlyStopping(Callback):
     _reached: float = field(default=math.nan, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.monitor, str):
+            meant = isinstance(self.monitor, Integral) and not isinstance(self.monitor, bool)
+            guess = f" Did you mean patience={self.monitor!r}?" if meant else ""
+            raise InputError(
+                f"EarlyStopping: monitor must be a name in the history such as 'validation_loss', got "
+                f"{self.monitor!r}.{guess}"
+            )
         if isinstance(self.patience, bool) or not isinstance(self.patience, Integral) or self.patience < 0:
             raise InputError(f"EarlyStopping: patience must be a whole number >= 0, got {self.patience!r}.")
         change = self.minimum_change
@@ -59,14 +67,20 @@ class EarlyStopping(Callback):
         if self.monitor in training.history:
             return
         known = ["loss", "validation_loss", *(f"validation_{name}" for name in metrics.NAMES)]
+        whole = f"validation_{self.monitor}"
         nearest = difflib.get_close_matches(self.monitor, known, n=1, cutoff=0.6)
-        watched = self.monitor if self.monitor in known else "".join(nearest)
+        watched = next((each for each in (self.monitor, whole) if each in known), "".join(nearest))
         guess = f" Did you mean {watched!r}?" if watched and watched != self.monitor else ""
         metric = watched.removeprefix("validation_")
         also = f" and metrics=[{metric!r}]" if metric in metrics.NAMES else ""
+        estimators = (
+            f" (to an estimator: monitor={watched!r}, and validation_data or early_stopping=True)"
+            if watched.startswith("validation_")
+            else ""
+        )
         raise InputError(
             f"EarlyStopping watches {self.monitor!r}, but this training records "
-            f"{', '.join(map(repr, training.history))} only.{guess} Pass validation data{also}, "
+            f"{', '.join(map(repr, training.history))} only.{guess} Pass validation data{also}{estimators}, "
             "or watch another."
         )
 
