@@ -12,19 +12,18 @@ from typing import Any, cast
 
 import numpy as np
 from sklearn.base import is_classifier
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
-from xpnn import activations, arrays, backends, losses, metrics, optimizers
+from xpnn import activations, arrays, backends, losses, optimizers
 from xpnn.activations import Activation, Sigmoid
+from xpnn.checks import Data
 from xpnn.errors import InputError, TrainingDiverged, TrainingInterrupted
-from xpnn.estimators import conflicts, inputs, scikit, sparse
+from xpnn.estimators import conflicts, inputs, scikit, sparse, validation
 from xpnn.estimators.fitted import Fitted
 from xpnn.estimators.watch import Watch
 from xpnn.layers import Dense, Dropout
 from xpnn.losses import Loss
-from xpnn.metrics import output_of
 from xpnn.model import Model
 from xpnn.network import Sequential
 from xpnn.optimizers import LBFGS, Optimizer
@@ -32,7 +31,7 @@ from xpnn.penalties import L2
 from xpnn.registry import unknown
 from xpnn.training.callbacks.base import as_callbacks
 from xpnn.training.progress import Progress
-from xpnn.training.step import State, predictor
+from xpnn.training.step import State
 from xpnn.typing import Array, HostArray
 
 
@@ -144,7 +143,13 @@ class Perceptron(Fitted):
         return self.optimizer == "lbfgs" or isinstance(self.optimizer, LBFGS)
 
     def _fit(
-        self, X: Any, y: Any, sample_weight: Any, *, incremental: bool = False, validation_data: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        *,
+        incremental: bool = False,
+        validation_data: validation.Given | None = None,
     ) -> None:
         conflicts.refuse(self)
         sizes = self._hidden()
@@ -253,15 +258,15 @@ class Perceptron(Fitted):
         *,
         batchwise: Any,
         incremental: bool,
-        validation_data: Any,
+        validation_data: validation.Given | None,
     ) -> None:
         xp, dtype = arrays.namespace(X=X), inputs.dtype_name(X)
-        rows, held = self._split(y) if validation_data is None else (None, None)
+        rows, held = validation.split(self, y) if validation_data is None else (None, None)
         there = partial(inputs.there, X=X)
         y = y if y.ndim == 1 else y.astype(dtype)
         w = None if w is None else w.astype(dtype)
 
-        def part(which: HostArray | None, *, dense: bool = True) -> tuple[Array, Array, Any]:
+        def part(which: HostArray | None, *, dense: bool = True) -> Data:
             if which is None:
                 return X, there(y), None if w is None else there(w)
             if batchwise is not None:
@@ -270,26 +275,24 @@ class Perceptron(Fitted):
                 taken = xp.take(X, there(which), axis=0)
             return taken, there(y[which]), None if w is None else there(w[which])
 
-        train, check = part(rows, dense=False), part(held) if held is not None else None
+        train = part(rows, dense=False)
         n = train[1].shape[0]
+        data = part(held) if held is not None else None
+        if validation_data is not None:
+            data = validation.placed(self, validation_data, X)
+        validated = validation.validation(self, network, data, held=held is not None)
         # one epoch of partial_fit goes on with the rate there is, fit begins with that of its parameters
         rate = scikit.Rate(self._rate if incremental else float(self.learning_rate_init))
         optimizer = self._optimizer(rate)
         kind = f"{type(optimizer).__name__}, {len(optimizer.init(self._params(), xp=xp))}"
-        shown = self._checked(validation_data, X) if validation_data is not None else check if self.monitor else None
-        if check is None and self.early_stopping and not self._searching:
-            check = shown
-        monitor, asked = self._asked(network, shown)
-        watch = Watch(self, rate, n, monitor=monitor, incremental=incremental)
-        if check is not None and monitor is None:
-            watch.scored = self._scorer(network, *check)
+        watch = Watch(self, rate, n, monitor=validated.monitor, incremental=incremental)
         loop = scikit.ScikitLoop(
             network=network,
             loss=self._output()[2],
             optimizer=optimizer,
             train=train,
-            check=shown,
-            metrics=asked,
+            check=validated.data,
+            metrics=validated.metrics,
             epochs=1 if incremental else self.max_iter,
             batch_size=self._batch_size(n),
             shuffle=self.shuffle,
@@ -301,6 +304,7 @@ class Perceptron(Fitted):
             penalty=(L2(self.alpha, per_sample=True),) if self.alpha else (),
             callbacks=[
                 *map(copy.copy, as_callbacks(self.callbacks or ())),  # those given stay as they are, for clones
+                *validated.callbacks,
                 watch,
                 *([Progress()] if self.verbose == "bar" else []),
             ],
@@ -318,87 +322,28 @@ class Perceptron(Fitted):
         except TrainingDiverged as error:
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large values and need to "
-                "be preprocessed."
+                f"be preprocessed{self._rate_told()}."
             ) from error
         self._state, self._kind_of_state = loop.state, kind
         self._keep(Model(network, model.params, self._output()[1]))
-        if shown is not None:
+        if validated.data is not None:
             before = getattr(self, "validation_loss_curve_", [])
             self.validation_loss_curve_ = [*before, *model.history["validation_loss"]]
         self._history = model.history
         watch.finish(model)
 
+    def _rate_told(self) -> str:
+        """What else may have made parameters blow up: the learning rate, if there is one."""
+        if self.optimizer is None:
+            now = f"learning_rate_init={self.learning_rate_init!r}"
+        else:
+            now = f"learning_rate={getattr(optimizers.get(self.optimizer), 'learning_rate', None)!r}"
+        return "" if self._searching else f", or the learning rate may be too large ({now})"
+
     def _seed_of(self, network: Sequential) -> int:
         """A seed for layers that draw; without such none is drawn, as in scikit-learn."""
         noisy = any(layer.noisy for layer in network.layers)
         return int(self._random_state.randint(2**31 - 1)) if noisy else 0
-
-    def _split(self, y: HostArray) -> tuple[HostArray | None, HostArray | None]:
-        """The rows to train on, None for all, and those held out."""
-        if not self.early_stopping or self._searching:
-            return None, None
-        stratify = y if is_classifier(self) and self.n_outputs_ == 1 else None
-        rows, held = train_test_split(
-            np.arange(len(y)),
-            random_state=self._random_state,
-            test_size=self.validation_fraction,
-            stratify=stratify,
-        )
-        if len(held) < 2:
-            raise ValueError(
-                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
-            )
-        return rows, held
-
-    def _checked(self, validation_data: Any, X: Array) -> tuple[Array, Array, None]:
-        """The validation data where the training is."""
-        if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
-            raise ValueError("validation_data must be a pair (X, y).")
-        X_val, y_val = inputs.both(self, *validation_data, reset=False, numeric=not is_classifier(self))
-        inputs.same_place(self, X_val, X, "fit", placed=self.device is not None)
-        X_val, _ = sparse.placed(X_val, partial(inputs.placed_like, like=X), whole=True)
-        if X_val.dtype != X.dtype:
-            X_val = arrays.namespace(X=X_val).astype(X_val, X.dtype)
-        if is_classifier(self):
-            unknown = np.setdiff1d(y_val, self.classes_)
-            if len(unknown):
-                raise ValueError(f"validation_data has classes that y has not: {unknown}.")
-        encoded = self._encoded(y_val[:, 0] if y_val.ndim == 2 and y_val.shape[1] == 1 else y_val)
-        encoded = encoded if encoded.ndim == 1 else encoded.astype(inputs.dtype_name(X))
-        return X_val, inputs.there(encoded, X=X), None
-
-    def _asked(self, network: Sequential, shown: object) -> tuple[str | None, dict[str, Any]]:
-        """What `monitor` is called in the history, and the metric that it names, if it is one."""
-        if self.monitor is None:
-            return None, {}
-        if self._searching and self.early_stopping:
-            raise ValueError(
-                f"monitor={self.monitor!r}: L-BFGS does not stop early; leave out monitor or use adam or sgd."
-            )
-        name = self.monitor.removeprefix("validation_")
-        if shown is None:
-            raise ValueError(f"monitor={self.monitor!r} needs early_stopping=True or validation_data.")
-        if name == "loss":
-            return "validation_loss", {}
-        if name not in metrics.NAMES:
-            raise InputError(
-                unknown("monitor", self.monitor, [f"validation_{each}" for each in ("loss", *metrics.NAMES)])
-            )
-        loss = self._output()[2]
-        found = metrics.asked([name], output_of(network.output_activation, loss), self.n_outputs_)
-        return f"validation_{name}", {f"validation_{each}": metric for each, metric in found.items()}
-
-    def _scorer(self, network: Sequential, X: Array, y: Array, w: Any) -> Any:
-        """A function of the parameters: the score on data held out; NaN if outputs are not finite."""
-        backend = backends.of(X)
-        predict = predictor(network, backend, arrays.namespace(X=X))
-        host_y, host_w = backend.to_host(y), None if w is None else backend.to_host(w)
-
-        def score(params: Array) -> float:
-            output = backend.to_host(predict((params, None), X))
-            return self._score_of(output, host_y, host_w) if np.isfinite(output).all() else np.nan
-
-        return score
 
     def _batch_size(self, n: int) -> int:
         if self._searching:

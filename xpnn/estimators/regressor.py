@@ -12,7 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
 
 from xpnn.activations import Activation, Exp, Linear
-from xpnn.estimators import inputs, scikit
+from xpnn.estimators import inputs, scikit, validation
 from xpnn.estimators.base import Perceptron, all_or_nothing
 from xpnn.losses import (
     BinaryCrossentropy,
@@ -180,7 +180,16 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     @all_or_nothing
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> MLPRegressor:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        validation_data: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+    ) -> MLPRegressor:
         """Train.
 
         Parameters
@@ -191,14 +200,18 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         validation_data : (X, y), optional
             Data to compute ``validation_loss_curve_`` on after each epoch, without the penalty `alpha`. With
             ``early_stopping=True`` they are watched, and nothing of X is held out. A Pipeline hands them over as they
-            are: transform them before.
+            are: transform them before, or give their parts.
+        X_val, y_val : optional
+            Their parts by themselves, as scikit-learn's estimators take them: a Pipeline with
+            ``transform_input=["X_val"]`` transforms X_val as it does X, with metadata routing and
+            ``set_fit_request(X_val=True, y_val=True)``.
 
         Returns
         -------
         MLPRegressor
             Itself.
         """
-        self._fit(X, y, sample_weight, validation_data=validation_data)
+        self._fit(X, y, sample_weight, validation_data=validation.given(validation_data, X_val, y_val))
         return self
 
     @available_if(lambda estimator: estimator._is_stochastic())  # type: ignore[untyped-decorator]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sklearn.exceptions import ConvergenceWarning
@@ -12,7 +11,6 @@ from sklearn.exceptions import ConvergenceWarning
 from xpnn.estimators.scikit import Rate
 from xpnn.model import Model
 from xpnn.training.callbacks import Callback, Training
-from xpnn.typing import Array
 
 if TYPE_CHECKING:
     from xpnn.estimators.base import Perceptron
@@ -29,17 +27,11 @@ class Watch(Callback):
     n : int
         The samples of an epoch.
     monitor : str, optional
-        A name of the history to judge by.
+        A name of the history to judge by with early stopping; else the training loss decides.
     incremental : bool
         Whether there is one epoch, of `partial_fit`.
 
-    Attributes
-    ----------
-    scored : callable, optional
-        ``scored(params)``, to judge by instead, the larger the better; without either the training loss decides.
     """
-
-    scored: Callable[[Array], float] | None = None
 
     def __init__(self, estimator: Perceptron, rate: Rate, n: int, *, monitor: str | None, incremental: bool) -> None:
         self._estimator: Any = estimator
@@ -77,8 +69,6 @@ class Watch(Callback):
         return self._gave_up
 
     def _score(self, training: Training) -> float:
-        if self.scored is not None:
-            return self.scored(training.params)
         assert self._monitor is not None
         value = training.history[self._monitor][-1]
         return value if self._monitor in training.larger_is_better else -value
