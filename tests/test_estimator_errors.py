@@ -1,5 +1,7 @@
 """What the estimators refuse, and what they say then; what goes on where."""
 
+import dataclasses
+import inspect
 import re
 
 import numpy as np
@@ -11,9 +13,12 @@ from xpnn.errors import BackendError, InputError
 from .conftest import LIBRARIES
 
 pytest.importorskip("sklearn")
-from sklearn import base, config_context, neural_network, pipeline, preprocessing
+from sklearn import base, config_context, model_selection, neural_network, pipeline, preprocessing
 
 from .test_estimators import table
+
+X, Y, _ = table("three classes")
+V, LABELS = X[:9], Y[:9]
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -33,6 +38,21 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
         ({"dropout": ("x",)}, "from 0 to below 1, or one per hidden layer, got .'x'"),
         ({"class_weight": {0: "a"}}, "class_weight must be numbers >= 0, got 'a' for class 0"),
         ({"class_weight": {1: -1}}, "class_weight must be numbers >= 0, got -1 for class 1"),
+        ({"class_weight": [1, 2, 3]}, r"class_weight must map each class .* several labels; got \[1, 2, 3\]"),
+        ({"class_weight": [{0: 1}]}, "class_weight must map each class to its weight, as in .'a': 1, 'b': 2.,"),
+        ({"solver": "adamw"}, "solver must be one of adam, sgd, lbfgs, got 'adamw': write optimizer='adamw'"),
+        ({"solver": "Adam"}, r"got 'Adam': write solver='adam'\.$"),
+        ({"solver": "RMSprop"}, "got 'RMSprop': write optimizer='rmsprop', which is one of xpnn's"),
+        ({"optimizer": xpnn.Adam}, r"optimizer must be a name or Optimizer object, got .*: write Adam\(\)"),
+        ({"activation": xpnn.ReLU}, r"activation must be a name or Activation object, got .*: write ReLU\(\)"),
+        ({"activation": [xpnn.ReLU]}, r"activation must be a name .*: write ReLU\(\)"),
+        ({"activation": np.tanh}, "got <ufunc 'tanh'>: one of your own is an object of a class derived from Acti"),
+        ({"loss": xpnn.MeanSquaredError}, r"loss must be a name or Loss object, .*: write MeanSquaredError\(\)"),
+        ({"loss": min}, "loss must be .* min>: one of your own is an object of a class derived from Loss"),
+        (
+            {"optimizer": dict},
+            "optimizer must be .*'dict'>: one of your own is an object of a class derived from Opt",
+        ),
         ({"optimizer": "addam"}, "unknown optimizer 'addam'. Did you mean 'adam'"),
         ({"hidden_layer_sizes": (4, 0)}, "hidden_layer_sizes must be > 0"),
         ({"callbacks": [3]}, "callbacks must be a list of callbacks or functions, got 3"),
@@ -93,15 +113,25 @@ def test_what_it_monitors_must_be_there():
         ("nesterovs_momentum", False),
         ("beta_1", 0.8),
         ("epsilon", 1e-6),
-        ("max_fun", 10),
+        ("max_fun", 11),
     ],
 )
-@pytest.mark.parametrize("optimizer", ["adam", xpnn.AdamW(0.01)])
+@pytest.mark.parametrize("optimizer", ["adam", xpnn.AdamW(0.01), xpnn.SGD(), "lbfgs"])
 def test_what_says_something_of_solvers_is_refused_beside_an_optimizer(name, value, optimizer):
-    X, y, _ = table("three classes")
     model = xpnn.MLPClassifier((4,), optimizer=optimizer, max_iter=2, **{name: value})
-    with pytest.raises(ValueError, match=f"{name}={value!r} says something of a solver, but optimizer="):
-        model.fit(X, y)
+    with pytest.raises(ValueError, match=f"{name}={value!r} says something of a solver, but optimizer=") as caught:
+        model.fit(X, Y)
+    advice = str(caught.value).partition(f"leave out {name}, or ")[2]
+    if name == "solver":
+        assert advice == "optimizer."
+        return
+    example = re.fullmatch(r"(?:say it there|use one with \w+), as in optimizer=(.*)\.", advice)
+    model.set_params(**{name: inspect.signature(xpnn.MLPClassifier).parameters[name].default})
+    model.set_params(optimizer=eval(example[1])).fit(X, Y)  # what it says can be done
+    fields = dataclasses.asdict(model.optimizer)
+    assert value in fields.values() or isinstance(model.optimizer.learning_rate, xpnn.ReduceOnPlateau)
+    if advice.startswith("say it there"):
+        assert type(model.optimizer) is type(xpnn.optimizers.get(optimizer))
 
 
 def test_dropout_needs_hidden_layers_and_steps():
@@ -128,8 +158,13 @@ def test_names_are_suggested_among_those_that_fit():
     with pytest.raises(InputError, match="unknown activation 'logistc'. Did you mean 'logistic'"):
         xpnn.MLPRegressor(activation="logistc").fit(X, y)
     X, y, _ = table("three classes")
-    with pytest.raises(InputError, match="unknown loss 'logloss'. Did you mean 'log_loss'"):
-        xpnn.MLPClassifier(loss="logloss").fit(X, y)
+    for loss in ("logloss", "crossentropy", "cross_entropy", "CrossEntropy"):
+        with pytest.raises(InputError, match=f"unknown loss '{loss}'. Did you mean 'log_loss'"):
+            xpnn.MLPClassifier(loss=loss).fit(X, y)
+        with pytest.raises(InputError, match=f"loss='{loss}' is for classes, which MLPClassifier predicts: use one"):
+            xpnn.MLPRegressor(loss=loss).fit(X, y)
+    with pytest.raises(InputError, match="unknown loss 'binary_cross_entropy'. Did you mean 'binary_crossentropy'"):
+        xpnn.MLPClassifier(loss="binary_cross_entropy").fit(X, y)
 
 
 @pytest.mark.parametrize(
@@ -197,6 +232,55 @@ def test_the_output_is_told_by_the_loss():
         ("squared_error", "identity"),
     ):
         assert xpnn.MLPRegressor(loss, (4,), max_iter=2).fit(X, y).out_activation_ == f
+
+
+# --- parameters of parts --------------------------------------------------------------------------------------------
+
+
+def test_parameters_of_parts_are_parameters():
+    mine = xpnn.Adam(0.5)
+    model = xpnn.MLPClassifier((4,), optimizer=mine, activation=xpnn.LeakyReLU(0.2))
+    params = model.get_params()
+    assert (params["optimizer__learning_rate"], params["activation__negative_slope"]) == (0.5, 0.2)
+    assert not any("__" in name for name in model.get_params(deep=False))
+    copy = base.clone(model).set_params(optimizer__learning_rate=0.1, optimizer__beta_1=0.8, alpha=0.3)
+    assert (copy.optimizer, copy.alpha, model.optimizer) == (xpnn.Adam(0.1, beta_1=0.8), 0.3, mine)
+    assert model.optimizer is mine
+    assert mine.learning_rate == 0.5
+    named = xpnn.MLPClassifier(optimizer="adamw").set_params(optimizer__learning_rate=xpnn.Cosine(0.1, over=9))
+    assert named.optimizer == xpnn.AdamW(xpnn.Cosine(0.1, over=9))
+    both = xpnn.MLPRegressor().set_params(loss__delta=2.0, loss="huber")
+    assert both.loss == xpnn.Huber(delta=2.0)
+
+
+def test_they_can_be_searched():
+    mine = xpnn.SGD(0.5)
+    mlp = pipeline.make_pipeline(
+        preprocessing.StandardScaler(), xpnn.MLPClassifier((4,), optimizer=mine, max_iter=20, random_state=0)
+    )
+    decay = xpnn.StepDecay(0.1)
+    grid = {"mlpclassifier__optimizer__learning_rate": [1e-9, decay]}
+    search = model_selection.GridSearchCV(mlp, grid, cv=2).fit(X, Y)
+    assert search.best_params_ == {"mlpclassifier__optimizer__learning_rate": decay}
+    assert search.best_estimator_[-1].optimizer == xpnn.SGD(decay)
+    assert mlp[-1].optimizer is mine
+    assert mine == xpnn.SGD(0.5)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"optimizer__rate": 1}, r"Invalid parameter 'rate' for optimizer=Adam\(.*Valid .*: \['learning_rate', "),
+        ({"alpha__x": 1}, r"Invalid parameter 'x' for alpha=0\.0001, which has none\.$"),
+        ({"optimiser__rate": 1}, "Invalid parameter 'optimiser' for estimator"),
+        ({"loss__delta": 1}, "Invalid parameter 'delta' for loss=None, which has none"),
+        ({"optimizer": None, "optimizer__rate": 1}, r"optimizer=None, which has none: .* optimizer=xpnn.Adam\(\)"),
+        ({"optimizer": "addam", "optimizer__rate": 1}, "Invalid parameter 'rate' for optimizer='addam', which has"),
+    ],
+)
+def test_parts_have_no_such_parameter(params, message):
+    with pytest.raises(ValueError, match=message):
+        xpnn.MLPClassifier(optimizer=xpnn.Adam()).set_params(**params)
 
 
 # --- data --------------------------------------------------------------------------------------------------------
@@ -274,10 +358,6 @@ def test_the_score_is_in_the_history_by_its_name():
     given = xpnn.MLPClassifier((6,), monitor="score", max_iter=8, random_state=0).fit(X, y, validation_data=(X, y))
     assert given.to_model().history["validation_score"][-1] == given.score(X, y)
     assert given.validation_scores_ is None
-
-
-X, Y, _ = table("three classes")
-V, LABELS = X[:9], Y[:9]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial, wraps
 from numbers import Integral, Real
@@ -13,7 +13,6 @@ from typing import Any, cast
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from xpnn import activations, arrays, backends, losses, optimizers
 from xpnn.activations import Activation, Sigmoid
@@ -21,6 +20,7 @@ from xpnn.checks import Data
 from xpnn.errors import InputError, TrainingDiverged, TrainingInterrupted
 from xpnn.estimators import conflicts, inputs, scikit, sparse, validation
 from xpnn.estimators.fitted import Fitted
+from xpnn.estimators.parameters import Parameters
 from xpnn.estimators.watch import Watch
 from xpnn.layers import Dense, Dropout
 from xpnn.losses import Loss
@@ -52,43 +52,8 @@ def all_or_nothing(train: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
-class Perceptron(Fitted):
+class Perceptron(Parameters, Fitted):
     """Base of `MLPClassifier` and `MLPRegressor`; not for use by itself."""
-
-    _parameter_constraints: dict[str, Any] = {  # noqa: RUF012
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [str, Activation, "array-like"],
-        "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "power_t": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
-        "random_state": ["random_state"],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "verbose": ["verbose", StrOptions({"bar"})],
-        "warm_start": ["boolean"],
-        "momentum": [Interval(Real, 0, 1, closed="both")],
-        "nesterovs_momentum": ["boolean"],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
-        "beta_2": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
-        "max_fun": [Interval(Integral, 1, None, closed="left")],
-        "optimizer": [None, str, Optimizer],
-        "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
-        "callbacks": [None, list, tuple],
-        "monitor": [None, str],
-        "device": [None, str],
-    }
-
-    def _take(self, given: Mapping[str, Any]) -> None:
-        """Keep what the constructor was given, as it is."""
-        self.__dict__.update({name: value for name, value in given.items() if name not in ("self", "__class__")})
 
     _losses: tuple[str, ...]  # scikit-learn's names
     _unfit: tuple[type[Loss], ...]  # of xpnn's
@@ -120,7 +85,12 @@ class Perceptron(Fitted):
         fit = (name for name, cls in losses.NAMES.items() if not issubclass(cls, self._unfit))
         valid = list(dict.fromkeys((*self._losses, *fit)))
         if isinstance(self.loss, str) and self.loss not in losses.NAMES:
-            raise InputError(unknown("loss", self.loss, valid))
+            entropy = self.loss.lower().replace("_", "") in ("crossentropy", "logloss")
+            if entropy and "log_loss" not in self._losses:
+                raise InputError(
+                    f"loss={self.loss!r} is for classes, which MLPClassifier predicts: use one of {', '.join(valid)}."
+                )
+            raise InputError(unknown("loss", self.loss, valid, meant="log_loss" if entropy else None))
         loss = losses.get(self.loss)
         if isinstance(loss, self._unfit):
             raise InputError(

@@ -300,7 +300,13 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     def _weighted(self, y: HostArray, w: HostArray | None) -> HostArray | None:
         if self.class_weight is None:
             return w
-        for each in self.class_weight if isinstance(self.class_weight, list) else [self.class_weight]:
+        several = isinstance(self.class_weight, list)
+        if several and (y.ndim == 1 or not all(isinstance(each, Mapping) for each in self.class_weight)):
+            raise ValueError(
+                "class_weight must map each class to its weight, as in {'a': 1, 'b': 2}, or be 'balanced'; a list "
+                f"has such a mapping for each of several labels; got {self.class_weight!r}."
+            )
+        for each in self.class_weight if several else [self.class_weight]:
             for label, weight in each.items() if isinstance(each, Mapping) else ():
                 if not isinstance(weight, Real) or not 0 <= float(weight) < np.inf:
                     raise ValueError(f"class_weight must be numbers >= 0, got {weight!r} for class {label!r}.")
