@@ -202,6 +202,15 @@ def test_monitor_records_and_early_stopping_judges():
         assert getattr(model, "validation_scores_", None) is None
 
 
+def test_a_schedule_watches_what_is_recorded():
+    optimizer = xpnn.Adam(xpnn.ReduceOnPlateau(0.1, monitor="validation_loss", patience=0, threshold=10.0))
+    model = xpnn.MLPClassifier((4,), optimizer=optimizer, callbacks=[xpnn.LearningRateLogger()], max_iter=9)
+    with pytest.raises(InputError, match=r"schedule watches 'validation_loss', .* set monitor='validation_loss' and"):
+        model.fit(X, Y)
+    model.set_params(monitor="validation_loss", early_stopping=True).fit(X, Y)
+    assert model.to_model().history["learning_rate"][-1] < 0.1
+
+
 def test_class_weights_that_leave_nothing_to_learn():
     X, y, w = table("three classes")
     for given in (None, w):

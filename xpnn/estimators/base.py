@@ -282,6 +282,7 @@ class Perceptron(Parameters, Fitted):
             going_on=self._state if self._kind_of_state == kind else None,
             batchwise=batchwise if batchwise is None or rows is None else batchwise[rows],
         )
+        conflicts.refuse_schedule(optimizer, loop.history)
         try:
             model = loop.run(arrays.copy(self._params(), xp))
         except TrainingInterrupted as error:

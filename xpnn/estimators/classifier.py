@@ -92,14 +92,17 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     optimizer : str or Optimizer, optional
         One of xpnn's instead of `solver`, a name in ``xpnn.optimizers.NAMES`` or an object, with hyperparameters of
         its own: ``xpnn.Adam(0.01)`` says another learning rate. `learning_rate_init`, `learning_rate`, `momentum`,
-        `beta_1` and the like are the solvers', and refused beside it.
+        `beta_1` and the like are the solvers', and refused beside it. ``optimizer="lbfgs"`` is ``xpnn.LBFGS()``,
+        which ends at its own `gradient_tol` and `max_evaluations`; ``solver="lbfgs"`` ends at `tol` and `max_fun`.
     dropout : float or sequence of float
         The share of nodes to leave out after each hidden layer, or one per layer; not for ``"lbfgs"``.
     class_weight : "balanced", mapping, or list of mapping, optional
         What the samples of each class weigh, by the classes as they are in y; of several labels one mapping for each,
         whose weights are multiplied.
     callbacks : sequence of Callback or callable, optional
-        xpnn's, as `xpnn.fit` takes them.
+        Objects such as ``xpnn.EarlyStopping("loss")``, or functions: one is called after each epoch with an
+        ``xpnn.Training`` (`epoch`, `loss`, `history`, `params` and more), and ends the training by returning True.
+        `fit` works with copies of the objects.
     monitor : str, optional
         ``"validation_loss"`` or a metric such as ``"validation_f1"`` (``"f1"`` for short): recorded after each
         epoch in ``to_model().history``, on the data held out or the `validation_data` of `fit`, with ``"lbfgs"`` too.
@@ -108,8 +111,9 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         the negative, as larger is better there.
     device : str, optional
         Where to train on data that come as tables, lists or NumPy arrays: ``"cuda"``, ``"cuda:1"``, or a library and
-        perhaps its device, ``"torch"``, ``"cupy:cuda:0"``. What comes out is NumPy's again. Arrays of other libraries
-        are trained on where they are.
+        perhaps its device, ``"torch"``, ``"cupy:cuda:0"``. What comes out is NumPy's again. Where there is no float64
+        it is float32: on JAX unless ``jax.config.update("jax_enable_x64", True)`` was said, and on Apple's GPUs.
+        Arrays of other libraries are trained on where they are.
 
     Attributes
     ----------
