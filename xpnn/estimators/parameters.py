@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from xpnn import activations, losses, optimizers, registry
 from xpnn.activations import Activation
 from xpnn.errors import InputError
-from xpnn.optimizers import Optimizer
+from xpnn.optimizers import LBFGS, Optimizer
 
 SOLVERS = ("adam", "sgd", "lbfgs")
 _PARTS = {"activation": activations, "loss": losses, "optimizer": optimizers}
@@ -57,6 +57,13 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
     def _take(self, given: Mapping[str, Any]) -> None:
         """Keep what the constructor was given, as it is."""
         self.__dict__.update({name: value for name, value in given.items() if name not in ("self", "__class__")})
+
+    @property
+    def _searching(self) -> bool:
+        """Whether L-BFGS takes all the samples at once."""
+        if self.optimizer is None:
+            return bool(self.solver == "lbfgs")
+        return self.optimizer == "lbfgs" or isinstance(self.optimizer, LBFGS)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters by their names.

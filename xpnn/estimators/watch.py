@@ -16,6 +16,19 @@ if TYPE_CHECKING:
     from xpnn.estimators.base import Perceptron
 
 
+def open_account(estimator: Perceptron) -> None:
+    """What is written down of epochs; what there is goes on, if it is judged in the same way."""
+    e: Any = estimator
+    early = bool(e.early_stopping)
+    if hasattr(e, "loss_curve_") and (e.validation_scores_ is not None) is early:
+        return
+    e.loss_curve_ = getattr(e, "loss_curve_", [])
+    e._no_improvement_count = 0
+    e.best_loss_ = None if early else math.inf
+    e.validation_scores_ = [] if early else None
+    e.best_validation_score_ = -math.inf if early else None
+
+
 class Watch(Callback):
     """Keeps an estimator's account of its training.
 
@@ -30,7 +43,6 @@ class Watch(Callback):
         A name of the history to judge by with early stopping; else the training loss decides.
     incremental : bool
         Whether there is one epoch, of `partial_fit`.
-
     """
 
     def __init__(self, estimator: Perceptron, rate: Rate, n: int, *, monitor: str | None, incremental: bool) -> None:
