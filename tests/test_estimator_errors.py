@@ -190,6 +190,14 @@ def test_what_a_callback_watches_and_is_not_recorded(watched, said, early_stoppi
     assert len(model.fit(X, y, **shown).to_model().history[name]) == model.n_iter_
 
 
+def test_what_is_recorded_by_another_name():
+    model = xpnn.MLPClassifier((4,), early_stopping=True, callbacks=[xpnn.EarlyStopping("score")])
+    with pytest.raises(
+        InputError, match=r"records 'loss', 'validation_score' only. Did you mean 'validation_score'\?$"
+    ):
+        model.fit(X, Y)
+
+
 def test_monitor_records_and_early_stopping_judges():
     """Without early_stopping a monitor stops nothing; with L-BFGS, too, it is recorded."""
     X, y, _ = table("three classes")

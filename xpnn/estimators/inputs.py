@@ -101,11 +101,11 @@ def both(estimator: Any, X: Any, y: Any, *, reset: bool, numeric: bool) -> tuple
 
 def _foreign(X: Any) -> Array:
     """An array of another library: real, finite."""
-    layout = str(getattr(X, "layout", type(X).__module__))
-    if "sparse" in layout:  # PyTorch's have it in their layout, JAX's in their module
+    layout = str(getattr(X, "layout", ""))
+    if "sparse" in layout:  # PyTorch's
         raise InputError(
-            f"X is a sparse {type(X).__name__} ({layout}), of which nothing here is computed: make it dense, as by "
-            "X.to_dense() or X.todense(), or give a sparse matrix of SciPy's."
+            f"X is a sparse {type(X).__name__} ({layout}), of which nothing here is computed: give X.to_dense(), or "
+            "a sparse matrix of SciPy's."
         )
     xp, backend = arrays.namespace(X=X), backends.of(X)
     with backend.on(X):

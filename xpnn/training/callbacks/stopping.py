@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 
@@ -64,25 +65,8 @@ class EarlyStopping(Callback):
     def start(self, training: Training) -> None:
         """Forget the training before; find out whether what is watched will be there."""
         self.best, self._reached = None, math.nan
-        if self.monitor in training.history:
-            return
-        known = ["loss", "validation_loss", *(f"validation_{name}" for name in metrics.NAMES)]
-        whole = f"validation_{self.monitor}"
-        nearest = difflib.get_close_matches(self.monitor, known, n=1, cutoff=0.6)
-        watched = next((each for each in (self.monitor, whole) if each in known), "".join(nearest))
-        guess = f" Did you mean {watched!r}?" if watched and watched != self.monitor else ""
-        metric = watched.removeprefix("validation_")
-        also = f" and metrics=[{metric!r}]" if metric in metrics.NAMES else ""
-        estimators = (
-            f" (to an estimator: monitor={watched!r}, and validation_data or early_stopping=True)"
-            if watched.startswith("validation_")
-            else ""
-        )
-        raise InputError(
-            f"EarlyStopping watches {self.monitor!r}, but this training records "
-            f"{', '.join(map(repr, training.history))} only.{guess} Pass validation data{also}{estimators}, "
-            "or watch another."
-        )
+        if self.monitor not in training.history:
+            raise InputError(self._not_recorded(training.history))
 
     def epoch_end(self, training: Training) -> bool:
         """Take note of an epoch; true if there have been too many since the best."""
@@ -92,6 +76,27 @@ class EarlyStopping(Callback):
         if first or sign * value < sign * self._reached - self.minimum_change:
             self.best, self._reached = training, value
         return self.best is not None and training.epoch - self.best.epoch > self.patience
+
+    def _not_recorded(self, history: Collection[str]) -> str:
+        """That what is watched is not in the history, what may be meant, and how it comes to be there."""
+        known = [*history, "validation_loss", *(f"validation_{name}" for name in metrics.NAMES)]
+        nearest = difflib.get_close_matches(self.monitor, known, n=1, cutoff=0.6)
+        exact = (name for name in (self.monitor, f"validation_{self.monitor}") if name in known)
+        watched = next(exact, "".join(nearest))
+        said = (
+            f"EarlyStopping watches {self.monitor!r}, but this training records {', '.join(map(repr, history))} only."
+        )
+        if watched and watched != self.monitor:
+            said += f" Did you mean {watched!r}?"
+        if watched in history:
+            return said
+        said += " Pass validation data"
+        metric = watched.removeprefix("validation_")
+        if metric in metrics.NAMES:
+            said += f" and metrics=[{metric!r}]"
+        if watched:
+            said += f" (to an estimator: monitor={watched!r}, and validation_data or early_stopping=True)"
+        return f"{said}, or watch another."
 
     @property
     def restored(self) -> Training | None:
