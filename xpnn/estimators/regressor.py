@@ -98,11 +98,11 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         ``xpnn.Training`` (`epoch`, `loss`, `history`, `params` and more), and ends the training by returning True.
         `fit` works with copies of the objects.
     monitor : str, optional
-        ``"validation_loss"`` or a metric such as ``"validation_mae"`` (``"mae"`` for short): recorded after each
-        epoch in ``to_model().history``, on the data held out or the `validation_data` of `fit`, with ``"lbfgs"`` too.
-        With ``early_stopping=True`` it is judged by instead of the score; without, it stops nothing, but callbacks
-        such as ``xpnn.EarlyStopping("validation_mae")`` may watch it. Of losses and errors `validation_scores_` are
-        the negative, as larger is better there.
+        ``"validation_loss"``, ``"validation_score"`` or a metric such as ``"validation_mae"`` (``"mae"`` for short):
+        recorded after each epoch in ``to_model().history``, on the data held out or the `validation_data` of `fit`,
+        with ``"lbfgs"`` too. With ``early_stopping=True`` it is what is judged by, the score if nothing is named;
+        without, it stops nothing, but callbacks such as ``xpnn.EarlyStopping("validation_mae")`` may watch it. Of
+        losses and errors `validation_scores_` are the negative, as larger is better there.
     device : str, optional
         Where to train on data that come as tables, lists or NumPy arrays: ``"cuda"``, ``"cuda:1"``, or a library and
         perhaps its device, ``"torch"``, ``"cupy:cuda:0"``. What comes out is NumPy's again. Where there is no float64
