@@ -204,6 +204,8 @@ def test_class_weights_are_checked():
     [
         ({"patience": -1}, "EarlyStopping: patience must be a whole number >= 0, got -1"),
         ({"patience": 1.5}, "EarlyStopping: patience must be"),
+        ({"monitor": 5}, r"EarlyStopping: monitor must be a name .*, got 5\. Did you mean patience=5\?$"),
+        ({"monitor": None}, r"EarlyStopping: monitor must be a name in the history such as .*, got None\.$"),
         ({"minimum_change": -1}, "EarlyStopping: minimum_change must be a number >= 0, got -1"),
     ],
 )

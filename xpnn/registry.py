@@ -58,7 +58,11 @@ class Registry(Generic[T]):
             raise InputError(unknown(self.kind, spec, self.classes))
         if isinstance(spec, self.base):
             return spec
-        hint = f": write {spec.__name__}()" if isinstance(spec, type) else ""
+        hint = ""
+        if isinstance(spec, type) and issubclass(spec, self.base):
+            hint = f": write {spec.__name__}()"
+        elif callable(spec):
+            hint = f": one of your own is an object of a class derived from {self.base.__name__}"
         raise InputError(f"{self.kind} must be a name or {self.base.__name__} object, got {spec!r}{hint}.")
 
     def name_of(self, part: T) -> str:
@@ -66,18 +70,26 @@ class Registry(Generic[T]):
         return next((name for name, cls in self.classes.items() if cls is type(part)), type(part).__name__)
 
 
-def unknown(kind: str, name: str, valid: Iterable[str]) -> str:
-    """The message for a name that is not among the valid ones: the nearest first, then all."""
+def unknown(kind: str, name: str, valid: Iterable[str], *, meant: str | None = None) -> str:
+    """The message for a name that is not among the valid ones: the one that may be `meant`, then all.
+
+    By default that is the nearest; ``""`` for none.
+    """
     valid = list(valid)
+    meant = nearest(name, valid) if meant is None else meant
+    guess = f" Did you mean {meant!r}?" if meant else ""
+    return f"unknown {kind} {name!r}.{guess} Valid: {', '.join(valid)}."
+
+
+def nearest(name: str, valid: Sequence[str]) -> str:
+    """That of the valid names which a name is likely to mean; ``""`` if there is none."""
     word = name.lower()
-    begins = [known for known in valid if word and known.startswith(word)]
-    nearest = (
-        begins
+    near = (
+        [known for known in valid if word and known.startswith(word)]
         or difflib.get_close_matches(word, valid, n=1, cutoff=0.55)
         or [known for known in valid if len(word) > 2 and _abbreviates(word, known)]
     )
-    guess = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    return f"unknown {kind} {name!r}.{guess} Valid: {', '.join(valid)}."
+    return near[0] if near else ""
 
 
 def _abbreviates(word: str, known: str) -> bool:

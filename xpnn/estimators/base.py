@@ -1,50 +1,35 @@
-"""What both estimators share: scikit-learn's training, step by step, on xpnn's networks."""
+"""What both estimators share: X, y and parameters checked, weights drawn or gone on from, the training begun."""
 
 from __future__ import annotations
 
-import copy
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from functools import partial, wraps
-from numbers import Integral, Real
 from typing import Any, cast
 
-import numpy as np
 from sklearn.base import is_classifier
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, Options, StrOptions
 
-from xpnn import activations, arrays, backends, losses, metrics, optimizers
+from xpnn import activations, arrays, backends
 from xpnn.activations import Activation, Sigmoid
-from xpnn.errors import InputError, TrainingDiverged, TrainingInterrupted
-from xpnn.estimators import conflicts, inputs, scikit, sparse
+from xpnn.estimators import conflicts, inputs, scikit, sparse, validation, watch
+from xpnn.estimators.architecture import Architecture, described
 from xpnn.estimators.fitted import Fitted
-from xpnn.estimators.watch import Watch
-from xpnn.layers import Dense, Dropout
-from xpnn.losses import Loss
-from xpnn.metrics import output_of
+from xpnn.estimators.training import Samples, train
 from xpnn.model import Model
 from xpnn.network import Sequential
-from xpnn.optimizers import LBFGS, Optimizer
-from xpnn.penalties import L2
-from xpnn.registry import unknown
-from xpnn.training.callbacks.base import as_callbacks
-from xpnn.training.progress import Progress
-from xpnn.training.step import State, predictor
+from xpnn.training.step import State
 from xpnn.typing import Array, HostArray
 
 
-def all_or_nothing(train: Callable[..., Any]) -> Callable[..., Any]:
+def all_or_nothing(trains: Callable[..., Any]) -> Callable[..., Any]:
     """A method that trains, which leaves the estimator as it was if it raises."""
 
-    @wraps(train)
+    @wraps(trains)
     def method(estimator: Perceptron, *data: Any, **named: Any) -> Any:
         here = estimator.__dict__
         before = {name: list(value) if isinstance(value, list) else value for name, value in here.items()}
         try:
-            return train(estimator, *data, **named)
+            return trains(estimator, *data, **named)
         except BaseException:
             here.clear()
             here.update(before)
@@ -53,46 +38,8 @@ def all_or_nothing(train: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
-class Perceptron(Fitted):
+class Perceptron(Architecture, Fitted):
     """Base of `MLPClassifier` and `MLPRegressor`; not for use by itself."""
-
-    _parameter_constraints: dict[str, Any] = {  # noqa: RUF012
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [str, Activation, "array-like"],
-        "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "power_t": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
-        "random_state": ["random_state"],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "verbose": ["verbose", StrOptions({"bar"})],
-        "warm_start": ["boolean"],
-        "momentum": [Interval(Real, 0, 1, closed="both")],
-        "nesterovs_momentum": ["boolean"],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
-        "beta_2": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
-        "max_fun": [Interval(Integral, 1, None, closed="left")],
-        "optimizer": [None, str, Optimizer],
-        "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
-        "callbacks": [None, list, tuple],
-        "monitor": [None, str],
-        "device": [None, str],
-    }
-
-    def _take(self, given: Mapping[str, Any]) -> None:
-        """Keep what the constructor was given, as it is."""
-        self.__dict__.update({name: value for name, value in given.items() if name not in ("self", "__class__")})
-
-    _losses: tuple[str, ...]  # scikit-learn's names
-    _unfit: tuple[type[Loss], ...]  # of xpnn's
 
     # what the two differ in
 
@@ -104,10 +51,6 @@ class Perceptron(Fitted):
         """A checked y in that form."""
         raise NotImplementedError
 
-    def _output(self) -> tuple[Activation, Loss, Loss]:
-        """The activation of the output, the loss of the model, and the one that is trained."""
-        raise NotImplementedError
-
     def _score_of(self, output: HostArray, y: Any, sample_weight: HostArray | None) -> float:
         """How good outputs are for encoded targets; larger is better."""
         raise NotImplementedError
@@ -116,35 +59,21 @@ class Perceptron(Fitted):
         """The weights, those of classes among them."""
         return w
 
-    def _xpnn_loss(self) -> Loss:
-        """The loss that is not scikit-learn's."""
-        fit = (name for name, cls in losses.NAMES.items() if not issubclass(cls, self._unfit))
-        valid = list(dict.fromkeys((*self._losses, *fit)))
-        if isinstance(self.loss, str) and self.loss not in losses.NAMES:
-            raise InputError(unknown("loss", self.loss, valid))
-        loss = losses.get(self.loss)
-        if isinstance(loss, self._unfit):
-            raise InputError(
-                f"loss={self.loss!r} is not for an {type(self).__name__}: use one of {', '.join(valid)}, or xpnn.fit."
-            )
-        return loss
-
-    # training
+    # fit and partial_fit
 
     def _is_stochastic(self) -> bool:
         if self._searching:
             raise AttributeError("partial_fit is only available for stochastic optimizers. lbfgs is not stochastic.")
         return True
 
-    @property
-    def _searching(self) -> bool:
-        """Whether L-BFGS takes all the samples at once."""
-        if self.optimizer is None:
-            return bool(self.solver == "lbfgs")
-        return self.optimizer == "lbfgs" or isinstance(self.optimizer, LBFGS)
-
     def _fit(
-        self, X: Any, y: Any, sample_weight: Any, *, incremental: bool = False, validation_data: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        *,
+        incremental: bool = False,
+        validation_data: validation.Given | None = None,
     ) -> None:
         conflicts.refuse(self)
         sizes = self._hidden()
@@ -167,53 +96,18 @@ class Perceptron(Fitted):
                 self._begin(network, X)
             elif network != self._model.network:
                 raise ValueError(
-                    f"warm_start and partial_fit go on with the network there is, {_told(self._model.network)}, but "
-                    f"parameters and data now ask for {_told(network)}: use a new estimator, or warm_start=False."
+                    "warm_start and partial_fit go on with the network there is, "
+                    f"{described(self._model.network)}, but parameters and data now ask for {described(network)}: "
+                    "use a new estimator, or warm_start=False."
                 )
             else:
                 inputs.same_place(self, X, self._params(), "partial_fit" if incremental else "fit", placed=False)
                 if X.dtype != self._params().dtype:
                     X = arrays.namespace(X=X).astype(X, self._params().dtype)
             if not self._searching:
-                self._open_account()
-            self._train(
-                network, X, targets, w, batchwise=batchwise, incremental=incremental, validation_data=validation_data
-            )
-
-    def _hidden(self) -> list[int]:
-        sizes = self.hidden_layer_sizes
-        sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
-        if not all(isinstance(size, Integral) for size in sizes):
-            raise TypeError(f"hidden_layer_sizes must be whole numbers, got {sizes}.")
-        if np.any(np.asarray(sizes) <= 0):
-            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
-        return [int(size) for size in sizes]
-
-    def _shares(self) -> list[Any]:
-        """Of each hidden layer, what dropout leaves out."""
-        shares = self._each(self.dropout, "dropout", len(self._hidden()), (Real,))
-        if not all(isinstance(share, Real) and 0 <= float(share) < 1 for share in shares):
-            raise ValueError(
-                f"dropout must be a number from 0 to below 1, or one per hidden layer, got {self.dropout!r}."
-            )
-        return shares
-
-    def _network(self, n_features: int, sizes: Sequence[int]) -> Sequential:
-        hidden = self._each(self.activation, "activation", len(sizes), (str, Activation))
-        layers: list[Any] = []
-        for units, f, share in zip(sizes, hidden, self._shares(), strict=True):
-            layers.append(Dense(units, activations.get(f)))
-            if share:
-                layers.append(Dropout(float(share)))
-        return Sequential(*layers, Dense(self.n_outputs_, self._output()[0]), input_shape=(n_features,))
-
-    def _each(self, given: Any, name: str, n: int, single: tuple[type, ...]) -> list[Any]:
-        """One for each hidden layer."""
-        if isinstance(given, single):
-            return [given] * n
-        if len(given) != n:
-            raise ValueError(f"{name} must be one, or one for each of the {n} hidden layers, got {given!r}.")
-        return list(given)
+                watch.open_account(self)
+            samples = Samples(X, targets, w, batchwise)
+            train(self, network, samples, incremental=incremental, validation_data=validation_data)
 
     def _begin(self, network: Sequential, X: Array) -> None:
         """Draw the weights, and forget the training before."""
@@ -233,217 +127,8 @@ class Perceptron(Fitted):
         for name in ("loss_", "loss_curve_", "best_loss_", "validation_scores_", "validation_loss_curve_"):
             self.__dict__.pop(name, None)
 
-    def _open_account(self) -> None:
-        """What is written down of epochs; what there is goes on, if it is judged in the same way."""
-        early = bool(self.early_stopping)
-        if hasattr(self, "loss_curve_") and (self.validation_scores_ is not None) is early:
-            return
-        self.loss_curve_: list[float] = getattr(self, "loss_curve_", [])
-        self._no_improvement_count = 0
-        self.best_loss_ = None if early else np.inf
-        self.validation_scores_: list[float] | None = [] if early else None
-        self.best_validation_score_ = -np.inf if early else None
-
-    def _train(
-        self,
-        network: Sequential,
-        X: Array,
-        y: HostArray,
-        w: HostArray | None,
-        *,
-        batchwise: Any,
-        incremental: bool,
-        validation_data: Any,
-    ) -> None:
-        xp, dtype = arrays.namespace(X=X), inputs.dtype_name(X)
-        rows, held = self._split(y) if validation_data is None else (None, None)
-        there = partial(inputs.there, X=X)
-        y = y if y.ndim == 1 else y.astype(dtype)
-        w = None if w is None else w.astype(dtype)
-
-        def part(which: HostArray | None, *, dense: bool = True) -> tuple[Array, Array, Any]:
-            if which is None:
-                return X, there(y), None if w is None else there(w)
-            if batchwise is not None:
-                taken = xp.astype(there(batchwise[which].toarray()), X.dtype) if dense else X
-            else:
-                taken = xp.take(X, there(which), axis=0)
-            return taken, there(y[which]), None if w is None else there(w[which])
-
-        train, check = part(rows, dense=False), part(held) if held is not None else None
-        n = train[1].shape[0]
-        # one epoch of partial_fit goes on with the rate there is, fit begins with that of its parameters
-        rate = scikit.Rate(self._rate if incremental else float(self.learning_rate_init))
-        optimizer = self._optimizer(rate)
-        kind = f"{type(optimizer).__name__}, {len(optimizer.init(self._params(), xp=xp))}"
-        shown = self._checked(validation_data, X) if validation_data is not None else check if self.monitor else None
-        if check is None and self.early_stopping and not self._searching:
-            check = shown
-        monitor, asked = self._asked(network, shown)
-        watch = Watch(self, rate, n, monitor=monitor, incremental=incremental)
-        if check is not None and monitor is None:
-            watch.scored = self._scorer(network, *check)
-        loop = scikit.ScikitLoop(
-            network=network,
-            loss=self._output()[2],
-            optimizer=optimizer,
-            train=train,
-            check=shown,
-            metrics=asked,
-            epochs=1 if incremental else self.max_iter,
-            batch_size=self._batch_size(n),
-            shuffle=self.shuffle,
-            tol=None,
-            seed=self._seed_of(network),
-            drawn=False,
-            compile=None,
-            xp=xp,
-            penalty=(L2(self.alpha, per_sample=True),) if self.alpha else (),
-            callbacks=[
-                *map(copy.copy, as_callbacks(self.callbacks or ())),  # those given stay as they are, for clones
-                watch,
-                *([Progress()] if self.verbose == "bar" else []),
-            ],
-            shuffled=self._order(n),
-            going_on=self._state if self._kind_of_state == kind else None,
-            batchwise=batchwise if batchwise is None or rows is None else batchwise[rows],
-        )
-        try:
-            model = loop.run(arrays.copy(self._params(), xp))
-        except TrainingInterrupted as error:
-            warnings.warn("Training interrupted by user.", stacklevel=5)
-            model, best = error.model, watch.restored
-            if best is not None:
-                model = replace(model, params=best.params)
-        except TrainingDiverged as error:
-            raise ValueError(
-                "Solver produced non-finite parameter weights. The input data may contain large values and need to "
-                "be preprocessed."
-            ) from error
-        self._state, self._kind_of_state = loop.state, kind
-        self._keep(Model(network, model.params, self._output()[1]))
-        if shown is not None:
-            before = getattr(self, "validation_loss_curve_", [])
-            self.validation_loss_curve_ = [*before, *model.history["validation_loss"]]
-        self._history = model.history
-        watch.finish(model)
-
-    def _seed_of(self, network: Sequential) -> int:
-        """A seed for layers that draw; without such none is drawn, as in scikit-learn."""
-        noisy = any(layer.noisy for layer in network.layers)
-        return int(self._random_state.randint(2**31 - 1)) if noisy else 0
-
-    def _split(self, y: HostArray) -> tuple[HostArray | None, HostArray | None]:
-        """The rows to train on, None for all, and those held out."""
-        if not self.early_stopping or self._searching:
-            return None, None
-        stratify = y if is_classifier(self) and self.n_outputs_ == 1 else None
-        rows, held = train_test_split(
-            np.arange(len(y)),
-            random_state=self._random_state,
-            test_size=self.validation_fraction,
-            stratify=stratify,
-        )
-        if len(held) < 2:
-            raise ValueError(
-                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
-            )
-        return rows, held
-
-    def _checked(self, validation_data: Any, X: Array) -> tuple[Array, Array, None]:
-        """The validation data where the training is."""
-        if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
-            raise ValueError("validation_data must be a pair (X, y).")
-        X_val, y_val = inputs.both(self, *validation_data, reset=False, numeric=not is_classifier(self))
-        inputs.same_place(self, X_val, X, "fit", placed=self.device is not None)
-        X_val, _ = sparse.placed(X_val, partial(inputs.placed_like, like=X), whole=True)
-        if X_val.dtype != X.dtype:
-            X_val = arrays.namespace(X=X_val).astype(X_val, X.dtype)
-        if is_classifier(self):
-            unknown = np.setdiff1d(y_val, self.classes_)
-            if len(unknown):
-                raise ValueError(f"validation_data has classes that y has not: {unknown}.")
-        encoded = self._encoded(y_val[:, 0] if y_val.ndim == 2 and y_val.shape[1] == 1 else y_val)
-        encoded = encoded if encoded.ndim == 1 else encoded.astype(inputs.dtype_name(X))
-        return X_val, inputs.there(encoded, X=X), None
-
-    def _asked(self, network: Sequential, shown: object) -> tuple[str | None, dict[str, Any]]:
-        """What `monitor` is called in the history, and the metric that it names, if it is one."""
-        if self.monitor is None:
-            return None, {}
-        if self._searching and self.early_stopping:
-            raise ValueError(
-                f"monitor={self.monitor!r}: L-BFGS does not stop early; leave out monitor or use adam or sgd."
-            )
-        if self.monitor == "loss":
-            return "loss", {}
-        name = self.monitor.removeprefix("validation_")
-        if shown is None:
-            raise ValueError(f"monitor={self.monitor!r} needs early_stopping=True or validation_data.")
-        if name == "loss":
-            return "validation_loss", {}
-        if name not in metrics.NAMES:
-            raise InputError(
-                unknown("monitor", self.monitor, [f"validation_{each}" for each in ("loss", *metrics.NAMES)])
-            )
-        loss = self._output()[2]
-        found = metrics.asked([name], output_of(network.output_activation, loss), self.n_outputs_)
-        return f"validation_{name}", {f"validation_{each}": metric for each, metric in found.items()}
-
-    def _scorer(self, network: Sequential, X: Array, y: Array, w: Any) -> Any:
-        """A function of the parameters: the score on data held out; NaN if outputs are not finite."""
-        backend = backends.of(X)
-        predict = predictor(network, backend, arrays.namespace(X=X))
-        host_y, host_w = backend.to_host(y), None if w is None else backend.to_host(w)
-
-        def score(params: Array) -> float:
-            output = backend.to_host(predict((params, None), X))
-            return self._score_of(output, host_y, host_w) if np.isfinite(output).all() else np.nan
-
-        return score
-
-    def _batch_size(self, n: int) -> int:
-        if self._searching:
-            return n
-        if self.batch_size == "auto":
-            return min(200, n)
-        if self.batch_size > n:
-            warnings.warn(
-                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=6
-            )
-        return int(min(self.batch_size, n))
-
-    def _order(self, n: int) -> Any:
-        """A function of the epoch: the rows in the order in which scikit-learn would take them."""
-        if not self.shuffle or self._searching:
-            return lambda epoch: None
-        order = np.arange(n)
-
-        def shuffled(epoch: int) -> HostArray:
-            nonlocal order
-            permutation = np.arange(n)
-            self._random_state.shuffle(permutation)
-            order = order[permutation]
-            return order
-
-        return shuffled
-
-    def _optimizer(self, rate: scikit.Rate) -> Optimizer:
-        if self.optimizer is not None:
-            return optimizers.get(self.optimizer)
-        if self.solver == "lbfgs":
-            return LBFGS(gradient_tol=self.tol, max_evaluations=self.max_fun)
-        if self.solver == "sgd":
-            return scikit.SGD(rate, self.momentum, self.nesterovs_momentum)
-        return scikit.Adam(rate, self.beta_1, self.beta_2, self.epsilon)
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.array_api_support = True
         return tags
-
-
-def _told(network: Sequential) -> str:
-    """A network in a message: its nodes and activations."""
-    return f"{network.name} ({', '.join(str(getattr(each, 'activation', each)) for each in network.layers)})"

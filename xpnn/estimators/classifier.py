@@ -17,7 +17,7 @@ from sklearn.utils.validation import column_or_1d
 
 from xpnn import arrays, backends
 from xpnn.activations import Activation, Sigmoid, Softmax
-from xpnn.estimators import inputs, scikit
+from xpnn.estimators import inputs, scikit, validation
 from xpnn.estimators.base import Perceptron, all_or_nothing
 from xpnn.losses import (
     BinaryCrossentropy,
@@ -92,21 +92,28 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     optimizer : str or Optimizer, optional
         One of xpnn's instead of `solver`, a name in ``xpnn.optimizers.NAMES`` or an object, with hyperparameters of
         its own: ``xpnn.Adam(0.01)`` says another learning rate. `learning_rate_init`, `learning_rate`, `momentum`,
-        `beta_1` and the like are the solvers', and refused beside it.
+        `beta_1` and the like are the solvers', and refused beside it. ``optimizer="lbfgs"`` is ``xpnn.LBFGS()``,
+        which ends at its own `gradient_tol` and `max_evaluations`; ``solver="lbfgs"`` ends at `tol` and `max_fun`.
     dropout : float or sequence of float
         The share of nodes to leave out after each hidden layer, or one per layer; not for ``"lbfgs"``.
     class_weight : "balanced", mapping, or list of mapping, optional
         What the samples of each class weigh, by the classes as they are in y; of several labels one mapping for each,
         whose weights are multiplied.
     callbacks : sequence of Callback or callable, optional
-        xpnn's, as `xpnn.fit` takes them.
+        Objects such as ``xpnn.EarlyStopping("loss")``, or functions: one is called after each epoch with an
+        ``xpnn.Training`` (`epoch`, `loss`, `history`, `params` and more), and ends the training by returning True.
+        `fit` works with copies of the objects.
     monitor : str, optional
-        What early stopping watches instead of the score: ``"validation_loss"`` or a metric such as
-        ``"validation_f1"``. Of losses and errors `validation_scores_` are the negative, as larger is better there.
+        ``"validation_loss"``, ``"validation_score"`` or a metric such as ``"validation_f1"`` (``"f1"`` for short):
+        recorded after each epoch in ``to_model().history``, on the data held out or the `validation_data` of `fit`,
+        with ``"lbfgs"`` too. With ``early_stopping=True`` it is what is judged by, the score if nothing is named;
+        without, it stops nothing, but callbacks such as ``xpnn.EarlyStopping("validation_f1")`` may watch it. Of
+        losses and errors `validation_scores_` are the negative, as larger is better there.
     device : str, optional
         Where to train on data that come as tables, lists or NumPy arrays: ``"cuda"``, ``"cuda:1"``, or a library and
-        perhaps its device, ``"torch"``, ``"cupy:cuda:0"``. What comes out is NumPy's again. Arrays of other libraries
-        are trained on where they are.
+        perhaps its device, ``"torch"``, ``"cupy:cuda:0"``. What comes out is NumPy's again. Where there is no float64
+        it is float32: on JAX unless ``jax.config.update("jax_enable_x64", True)`` was said, and on Apple's GPUs.
+        Arrays of other libraries are trained on where they are.
 
     Attributes
     ----------
@@ -187,7 +194,16 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     @all_or_nothing
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> MLPClassifier:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        validation_data: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+    ) -> MLPClassifier:
         """Train.
 
         Parameters
@@ -199,14 +215,18 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         validation_data : (X, y), optional
             Data to compute ``validation_loss_curve_`` on after each epoch, without the penalty `alpha`. With
             ``early_stopping=True`` they are watched, and nothing of X is held out. A Pipeline hands them over as they
-            are: transform them before.
+            are: transform them before, or give their parts.
+        X_val, y_val : optional
+            Their parts by themselves, as scikit-learn's estimators take them: a Pipeline with
+            ``transform_input=["X_val"]`` transforms X_val as it does X, with metadata routing and
+            ``set_fit_request(X_val=True, y_val=True)``.
 
         Returns
         -------
         MLPClassifier
             Itself.
         """
-        self._fit(X, y, sample_weight, validation_data=validation_data)
+        self._fit(X, y, sample_weight, validation_data=validation.given(validation_data, X_val, y_val))
         return self
 
     @available_if(lambda estimator: estimator._is_stochastic())  # type: ignore[untyped-decorator]
@@ -284,12 +304,24 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     def _weighted(self, y: HostArray, w: HostArray | None) -> HostArray | None:
         if self.class_weight is None:
             return w
-        for each in self.class_weight if isinstance(self.class_weight, list) else [self.class_weight]:
+        several = isinstance(self.class_weight, list)
+        if several and (y.ndim == 1 or not all(isinstance(each, Mapping) for each in self.class_weight)):
+            raise ValueError(
+                "class_weight must map each class to its weight, as in {'a': 1, 'b': 2}, or be 'balanced'; a list "
+                f"has such a mapping for each of several labels; got {self.class_weight!r}."
+            )
+        for each in self.class_weight if several else [self.class_weight]:
             for label, weight in each.items() if isinstance(each, Mapping) else ():
                 if not isinstance(weight, Real) or not 0 <= float(weight) < np.inf:
                     raise ValueError(f"class_weight must be numbers >= 0, got {weight!r} for class {label!r}.")
         by_class = compute_sample_weight(self.class_weight, y)
-        return by_class if w is None else w * by_class
+        weighted = by_class if w is None else w * by_class
+        if not weighted.any():
+            raise ValueError(
+                f"class_weight={self.class_weight!r} makes all samples weigh 0: nothing would be learned; give a "
+                "class that y has a weight > 0."
+            )
+        return weighted
 
     def _of_classes(self) -> bool:
         """Whether the loss takes class numbers."""

@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from xpnn import arrays, backends
+from xpnn.errors import InputError
 from xpnn.estimators import inputs, saving, sparse
 from xpnn.model import Model
 from xpnn.training.step import State
@@ -81,13 +82,15 @@ class Fitted(BaseEstimator):  # type: ignore[misc]
         history = {name: list(values) for name, values in self._history.items()}
         return replace(self._model, params=self._params(), labels=labels, history=history, metadata={})
 
-    def to(self, backend: str, device: str | None = None, dtype: str | None = None) -> Self:
+    def to(self, backend: str | None = None, device: str | None = None, dtype: str | None = None) -> Self:
         """Move what was learned to another library, device or dtype, to predict and go on training there.
 
         Parameters
         ----------
-        backend : str
-            ``"numpy"``, ``"cupy"``, ``"torch"``, ``"jax"`` or another library's package name.
+        backend : str, optional
+            A library, ``"numpy"``, ``"cupy"``, ``"torch"``, ``"jax"`` or another's package name, or a device, as the
+            parameter `device` takes it: ``"cuda:0"``, that of the library that it is in now if there is such a one,
+            or ``"torch:cuda:0"``.
         device : str, optional
             ``"cpu"``, ``"cuda:0"``, …; the library's default device if not given.
         dtype : {"float32", "float64"}, optional
@@ -102,9 +105,18 @@ class Fitted(BaseEstimator):  # type: ignore[misc]
         ------
         BackendError
             If the library or device cannot be used here.
+        InputError
+            If nothing is given.
         """
         check_is_fitted(self)
-        model = replace(self._model, params=self._params()).to(backend, device=device, dtype=dtype)
+        params = self._params()
+        if backend is None and device is None and dtype is None:
+            raise InputError("to: say a library, a device or a dtype, as in to('torch') or to('torch:cuda:0').")
+        if backend is None or device is None:
+            where = device if backend is None else backend
+            if where is not None:
+                backend, device = inputs.library_and_device(_named(where), first=backends.of(params).name)
+        model = replace(self._model, params=params).to(backend, device=device and str(device), dtype=dtype)
         if self._state is not None:
             there = partial(backends.place, like=model.params, backend=None, device=None)
             name = inputs.dtype_name(model.params)
@@ -162,3 +174,8 @@ class Fitted(BaseEstimator):  # type: ignore[misc]
         super().__setstate__(state)
         if "_model" in state:  # copies have no memory in common, views have
             self._keep(self._model)
+
+
+def _named(where: Any) -> str:
+    """A place by its name; that of PyTorch's device objects has the library in it."""
+    return where if isinstance(where, str) else f"{type(where).__module__.partition('.')[0]}:{where}"

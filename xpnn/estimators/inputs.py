@@ -101,6 +101,12 @@ def both(estimator: Any, X: Any, y: Any, *, reset: bool, numeric: bool) -> tuple
 
 def _foreign(X: Any) -> Array:
     """An array of another library: real, finite."""
+    layout = str(getattr(X, "layout", ""))
+    if "sparse" in layout:  # PyTorch's
+        raise InputError(
+            f"X is a sparse {type(X).__name__} ({layout}), of which nothing here is computed: give X.to_dense(), or "
+            "a sparse matrix of SciPy's."
+        )
     xp, backend = arrays.namespace(X=X), backends.of(X)
     with backend.on(X):
         X = backend.detach(X)
@@ -148,23 +154,31 @@ def placed_like(X: Array, like: Array) -> Array:
     return backends.place(cast(HostArray, X), dtype_name(like), like=like, backend=None, device=None)
 
 
-def library_and_device(device: str) -> tuple[str, str | None]:
-    """What a device such as ``"cuda:0"``, ``"torch"`` or ``"torch:cuda:0"`` means.
+def library_and_device(named: str, *, first: str | None = None) -> tuple[str, str | None]:
+    """What ``"torch"``, ``"cuda:0"`` or ``"torch:cuda:0"`` means: a library, and perhaps its device.
+
+    Of several libraries with such a device it is the `first`, if that has it.
 
     Raises
     ------
     BackendError
-        If there is no such device.
+        If there is no such library or device.
     """
-    name, _, where = device.partition(":")
+    name, _, where = named.partition(":")
     if name in backends.KNOWN:
         return name, where or None
     found = [each for each in backends.devices() if each.usable and each.device]
-    for each in found:
-        if each.device is not None and device in (each.device, each.device.partition(":")[0]):
+    for each in sorted(found, key=lambda device: device.library != first):
+        if named in (each.device, each.device.partition(":")[0]):
             return each.library, each.device
-    usable = ", ".join(f"{each.library}:{each.device}" for each in found)
-    raise BackendError(f"no library here has a device {device!r} that can be used; there are: {usable}.")
+    try:
+        backends.get(name, where or None)
+    except BackendError as error:
+        usable = ", ".join(f"{each.library}:{each.device}" for each in found)
+        raise BackendError(
+            f"no library here is called or has a device {named!r} that can be used; there are: {usable}."
+        ) from error
+    return name, where or None
 
 
 def back(output: Array) -> Array:
@@ -172,24 +186,40 @@ def back(output: Array) -> Array:
     return cast(Array, np.array(on_host(output))) if namespace_of(output) is not None else output
 
 
+def place_of(X: Any) -> str:
+    """Where it is, in words: library and device."""
+    if namespace_of(X) is None:
+        return "numpy on cpu"
+    backend = backends.of(X)
+    return f"{backend.name} on {backend.device_name(X)}"
+
+
+def elsewhere(X: Any, params: Array, *, placed: bool) -> bool:
+    """Whether X is of another library or on another device than the parameters; host data may be `placed` there."""
+    if namespace_of(X) is None and (placed or namespace_of(params) is None):
+        return False
+    return place_of(X) != place_of(params)
+
+
 def same_place(estimator: Any, X: Any, params: Array, method: str, *, placed: bool) -> None:
     """Raise `InputError` unless X is of the library and on the device of the parameters."""
-    here, there = namespace_of(X), namespace_of(params)
-    if here is None and (there is None or placed):
+    if not elsewhere(X, params, placed=placed):
         return
-    backend = backends.of(params)
-    fitted = f"{backend.name} on {backend.device_name(params)}"
-    if here is not None:
-        mine = backends.of(X)
-        given = f"{mine.name} on {mine.device_name(X)}"
-        move = f"to({mine.name!r}, {mine.device_name(X)!r})"
-    else:
-        given, move = "numpy", "to('numpy')"
-    if given != fitted:
-        raise InputError(
-            f"Inputs passed to {type(estimator).__name__}.{method}() must use the same namespace and the same device "
-            f"as those passed to fit(): it was fitted on {fitted}, and X is {given}. estimator.{move} moves it."
+    mine = backends.of(params)
+    if namespace_of(X) is None:
+        given = "a NumPy array" if isinstance(X, np.ndarray) else f"a {type(X).__name__}"
+        device = f"{mine.name}:{mine.device_name(params)}"
+        fix = (
+            f"estimator.to('numpy') moves them, or estimator.set_params(device={device!r}) takes NumPy arrays, "
+            "tables and lists where they are."
         )
+    else:
+        given, theirs = place_of(X), backends.of(X)
+        fix = f"estimator.to({theirs.name!r}, {theirs.device_name(X)!r}) moves them."
+    raise InputError(
+        f"Inputs passed to {type(estimator).__name__}.{method}() must use the same namespace and the same device as "
+        f"the estimator's parameters: these are {place_of(params)}, and X is {given}. {fix}"
+    )
 
 
 def is_sparse(X: Any) -> bool:

@@ -12,7 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
 
 from xpnn.activations import Activation, Exp, Linear
-from xpnn.estimators import inputs, scikit
+from xpnn.estimators import inputs, scikit, validation
 from xpnn.estimators.base import Perceptron, all_or_nothing
 from xpnn.losses import (
     BinaryCrossentropy,
@@ -89,18 +89,25 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     optimizer : str or Optimizer, optional
         One of xpnn's instead of `solver`, a name in ``xpnn.optimizers.NAMES`` or an object, with hyperparameters of
         its own: ``xpnn.Adam(0.01)`` says another learning rate. `learning_rate_init`, `learning_rate`, `momentum`,
-        `beta_1` and the like are the solvers', and refused beside it.
+        `beta_1` and the like are the solvers', and refused beside it. ``optimizer="lbfgs"`` is ``xpnn.LBFGS()``,
+        which ends at its own `gradient_tol` and `max_evaluations`; ``solver="lbfgs"`` ends at `tol` and `max_fun`.
     dropout : float or sequence of float
         The share of nodes to leave out after each hidden layer, or one per layer; not for ``"lbfgs"``.
     callbacks : sequence of Callback or callable, optional
-        xpnn's, as `xpnn.fit` takes them.
+        Objects such as ``xpnn.EarlyStopping("loss")``, or functions: one is called after each epoch with an
+        ``xpnn.Training`` (`epoch`, `loss`, `history`, `params` and more), and ends the training by returning True.
+        `fit` works with copies of the objects.
     monitor : str, optional
-        What early stopping watches instead of the score: ``"validation_loss"`` or a metric such as
-        ``"validation_mae"``. Of losses and errors `validation_scores_` are the negative, as larger is better there.
+        ``"validation_loss"``, ``"validation_score"`` or a metric such as ``"validation_mae"`` (``"mae"`` for short):
+        recorded after each epoch in ``to_model().history``, on the data held out or the `validation_data` of `fit`,
+        with ``"lbfgs"`` too. With ``early_stopping=True`` it is what is judged by, the score if nothing is named;
+        without, it stops nothing, but callbacks such as ``xpnn.EarlyStopping("validation_mae")`` may watch it. Of
+        losses and errors `validation_scores_` are the negative, as larger is better there.
     device : str, optional
         Where to train on data that come as tables, lists or NumPy arrays: ``"cuda"``, ``"cuda:1"``, or a library and
-        perhaps its device, ``"torch"``, ``"cupy:cuda:0"``. What comes out is NumPy's again. Arrays of other libraries
-        are trained on where they are.
+        perhaps its device, ``"torch"``, ``"cupy:cuda:0"``. What comes out is NumPy's again. Where there is no float64
+        it is float32: on JAX unless ``jax.config.update("jax_enable_x64", True)`` was said, and on Apple's GPUs.
+        Arrays of other libraries are trained on where they are.
 
     Attributes
     ----------
@@ -177,7 +184,16 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     @all_or_nothing
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> MLPRegressor:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        validation_data: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+    ) -> MLPRegressor:
         """Train.
 
         Parameters
@@ -188,14 +204,18 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         validation_data : (X, y), optional
             Data to compute ``validation_loss_curve_`` on after each epoch, without the penalty `alpha`. With
             ``early_stopping=True`` they are watched, and nothing of X is held out. A Pipeline hands them over as they
-            are: transform them before.
+            are: transform them before, or give their parts.
+        X_val, y_val : optional
+            Their parts by themselves, as scikit-learn's estimators take them: a Pipeline with
+            ``transform_input=["X_val"]`` transforms X_val as it does X, with metadata routing and
+            ``set_fit_request(X_val=True, y_val=True)``.
 
         Returns
         -------
         MLPRegressor
             Itself.
         """
-        self._fit(X, y, sample_weight, validation_data=validation_data)
+        self._fit(X, y, sample_weight, validation_data=validation.given(validation_data, X_val, y_val))
         return self
 
     @available_if(lambda estimator: estimator._is_stochastic())  # type: ignore[untyped-decorator]

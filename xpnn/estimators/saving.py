@@ -11,7 +11,6 @@ import numpy as np
 
 from xpnn import registry
 from xpnn.errors import BackendError, ModelFileError
-from xpnn.estimators import inputs
 from xpnn.model import Model
 from xpnn.model import load as load_model
 from xpnn.typing import HostArray
@@ -66,7 +65,7 @@ def load(cls: type[Perceptron], path: str | os.PathLike[str], **where: Any) -> P
     estimator._keep(Model(model.network, model.params, model.loss))
     if estimator.device is not None and not where:
         try:
-            return estimator.to(*inputs.library_and_device(estimator.device))
+            return estimator.to(estimator.device)
         except BackendError as error:
             warnings.warn(f"{error} The estimator stays on NumPy.", RuntimeWarning, stacklevel=3)
     return estimator

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from xpnn import arrays, losses, rules
 from xpnn.activations import Exp, Sigmoid, Softmax
 from xpnn.checks import Data
+from xpnn.estimators.validation import SCORE
 from xpnn.losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -257,6 +259,11 @@ class ScikitLoop(Loop):
     def order(self, epoch: int) -> HostArray | None:
         """Asked for in each epoch, even if one batch holds all: the numbers drawn later follow from it."""
         return self.shuffled(epoch)
+
+    @cached_property
+    def _rising(self) -> frozenset[str]:
+        """The score among them."""
+        return super()._rising | {SCORE}
 
     @property
     def per_epoch(self) -> int:

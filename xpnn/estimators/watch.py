@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sklearn.exceptions import ConvergenceWarning
@@ -12,10 +11,22 @@ from sklearn.exceptions import ConvergenceWarning
 from xpnn.estimators.scikit import Rate
 from xpnn.model import Model
 from xpnn.training.callbacks import Callback, Training
-from xpnn.typing import Array
 
 if TYPE_CHECKING:
     from xpnn.estimators.base import Perceptron
+
+
+def open_account(estimator: Perceptron) -> None:
+    """What is written down of epochs; what there is goes on, if it is judged in the same way."""
+    e: Any = estimator
+    early = bool(e.early_stopping)
+    if hasattr(e, "loss_curve_") and (e.validation_scores_ is not None) is early:
+        return
+    e.loss_curve_ = getattr(e, "loss_curve_", [])
+    e._no_improvement_count = 0
+    e.best_loss_ = None if early else math.inf
+    e.validation_scores_ = [] if early else None
+    e.best_validation_score_ = -math.inf if early else None
 
 
 class Watch(Callback):
@@ -29,17 +40,10 @@ class Watch(Callback):
     n : int
         The samples of an epoch.
     monitor : str, optional
-        A name of the history to judge by.
+        A name of the history to judge by with early stopping; else the training loss decides.
     incremental : bool
         Whether there is one epoch, of `partial_fit`.
-
-    Attributes
-    ----------
-    scored : callable, optional
-        ``scored(params)``, to judge by instead, the larger the better; without either the training loss decides.
     """
-
-    scored: Callable[[Array], float] | None = None
 
     def __init__(self, estimator: Perceptron, rate: Rate, n: int, *, monitor: str | None, incremental: bool) -> None:
         self._estimator: Any = estimator
@@ -77,8 +81,6 @@ class Watch(Callback):
         return self._gave_up
 
     def _score(self, training: Training) -> float:
-        if self.scored is not None:
-            return self.scored(training.params)
         assert self._monitor is not None
         value = training.history[self._monitor][-1]
         return value if self._monitor in training.larger_is_better else -value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 
@@ -36,7 +37,8 @@ class EarlyStopping(Callback):
     Raises
     ------
     InputError
-        If a number is outside its interval; at the start of a training that does not record what is watched.
+        If `monitor` is no name or a number is outside its interval; at the start of a training that does not record
+        what is watched.
     """
 
     monitor: str = "validation_loss"
@@ -47,6 +49,13 @@ class EarlyStopping(Callback):
     _reached: float = field(default=math.nan, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.monitor, str):
+            meant = isinstance(self.monitor, Integral) and not isinstance(self.monitor, bool)
+            guess = f" Did you mean patience={self.monitor!r}?" if meant else ""
+            raise InputError(
+                f"EarlyStopping: monitor must be a name in the history such as 'validation_loss', got "
+                f"{self.monitor!r}.{guess}"
+            )
         if isinstance(self.patience, bool) or not isinstance(self.patience, Integral) or self.patience < 0:
             raise InputError(f"EarlyStopping: patience must be a whole number >= 0, got {self.patience!r}.")
         change = self.minimum_change
@@ -56,19 +65,8 @@ class EarlyStopping(Callback):
     def start(self, training: Training) -> None:
         """Forget the training before; find out whether what is watched will be there."""
         self.best, self._reached = None, math.nan
-        if self.monitor in training.history:
-            return
-        known = ["loss", "validation_loss", *(f"validation_{name}" for name in metrics.NAMES)]
-        nearest = difflib.get_close_matches(self.monitor, known, n=1, cutoff=0.6)
-        watched = self.monitor if self.monitor in known else "".join(nearest)
-        guess = f" Did you mean {watched!r}?" if watched and watched != self.monitor else ""
-        metric = watched.removeprefix("validation_")
-        also = f" and metrics=[{metric!r}]" if metric in metrics.NAMES else ""
-        raise InputError(
-            f"EarlyStopping watches {self.monitor!r}, but this training records "
-            f"{', '.join(map(repr, training.history))} only.{guess} Pass validation data{also}, "
-            "or watch another."
-        )
+        if self.monitor not in training.history:
+            raise InputError(self._not_recorded(training.history))
 
     def epoch_end(self, training: Training) -> bool:
         """Take note of an epoch; true if there have been too many since the best."""
@@ -78,6 +76,27 @@ class EarlyStopping(Callback):
         if first or sign * value < sign * self._reached - self.minimum_change:
             self.best, self._reached = training, value
         return self.best is not None and training.epoch - self.best.epoch > self.patience
+
+    def _not_recorded(self, history: Collection[str]) -> str:
+        """That what is watched is not in the history, what may be meant, and how it comes to be there."""
+        known = [*history, "validation_loss", *(f"validation_{name}" for name in metrics.NAMES)]
+        nearest = difflib.get_close_matches(self.monitor, known, n=1, cutoff=0.6)
+        exact = (name for name in (self.monitor, f"validation_{self.monitor}") if name in known)
+        watched = next(exact, "".join(nearest))
+        said = (
+            f"EarlyStopping watches {self.monitor!r}, but this training records {', '.join(map(repr, history))} only."
+        )
+        if watched and watched != self.monitor:
+            said += f" Did you mean {watched!r}?"
+        if watched in history:
+            return said
+        said += " Pass validation data"
+        metric = watched.removeprefix("validation_")
+        if metric in metrics.NAMES:
+            said += f" and metrics=[{metric!r}]"
+        if watched:
+            said += f" (to an estimator: monitor={watched!r}, and validation_data or early_stopping=True)"
+        return f"{said}, or watch another."
 
     @property
     def restored(self) -> Training | None:
