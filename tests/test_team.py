@@ -119,7 +119,7 @@ def test_they_fall_asleep_and_are_woken_again(count, monkeypatch):
     threads = set()
     for i in range(3):
         members.wake()
-        until(lambda: members._served == [False] and parallel._idle)
+        until(lambda: members._served == [False])
         threads.add(threading.active_count())
         assert parts.done() == [i + 1] * 2
     assert len(threads) == 1  # no new one when there is one asleep

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -38,6 +40,14 @@ def test_threads_are_used_again(monkeypatch):
         while not parallel._idle and time.monotonic() < deadline:
             time.sleep(0.001)
         assert len(parallel._idle) == 1
+
+
+def test_there_are_no_more_threads_than_are_at_work(monkeypatch):
+    monkeypatch.setattr(parallel, "_idle", [])
+    before = threading.active_count()
+    for _ in range(3000):
+        on_threads([int] * 3)
+    assert threading.active_count() - before <= 6  # a few, if one is slow to rest; not one more each time
 
 
 def test_what_no_other_thread_begins_is_done_by_this_one(monkeypatch):
@@ -91,7 +101,7 @@ def test_the_others_are_waited_for_when_this_thread_is_interrupted():
 def test_an_interrupt_while_it_waits_is_raised_when_all_are_done(monkeypatch):
     """Not before: the other might still write into an array that is then used for something else."""
     done = threading.Event()
-    interrupts = [KeyboardInterrupt] * 3
+    interrupts = [KeyboardInterrupt, TimeoutError, KeyboardInterrupt]
     end = parallel._Part.end
 
     def interrupted(part):
@@ -105,6 +115,33 @@ def test_an_interrupt_while_it_waits_is_raised_when_all_are_done(monkeypatch):
         on_threads([begun.wait, lambda: (begun.wait(), time.sleep(0.05), done.set())])
     assert done.is_set()
     assert not interrupts
+
+
+def test_after_an_error_nothing_more_is_begun(monkeypatch):
+    monkeypatch.setattr(parallel, "start", lambda task: None)
+    done = []
+    with pytest.raises(IndexError, match="pop"):
+        on_threads([lambda: done.append(0), [].pop, lambda: done.append(2)])
+    assert done == [0]
+
+
+def test_an_error_that_was_raised_holds_nothing(monkeypatch):
+    monkeypatch.setattr(parallel, "start", lambda task: None)
+
+    class Held:
+        def fail(self):
+            raise KeyError
+
+    held = Held()
+    alive = weakref.ref(held)
+    gc.disable()
+    try:
+        with pytest.raises(KeyError):
+            on_threads([int, held.fail])
+        del held
+        assert alive() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("here", [0, 0.002])

@@ -105,10 +105,10 @@ def _take(array: NDArray[Any], rows: NDArray[Any], out: NDArray[Any]) -> None:
         out[...] = array[rows]
 
 
-MUCH = 1 << 20
+MUCH = 1 << 22
 """Bytes from which on several threads move them faster."""
 
-LITTLE = 1 << 24
+LITTLE = 1 << 22
 """Bytes of memory that a step may keep between trainings."""
 
 BACKEND = NumPy("numpy")

@@ -85,9 +85,10 @@ class Threads:
                     each.set_num_threads(1)
 
     def _reset(self) -> None:
-        for each, count in zip(libraries(), self._before, strict=False):
-            each.set_num_threads(count)
-        self._before = []
+        if self._before:
+            for each, count in zip(libraries(), self._before, strict=True):
+                each.set_num_threads(count)
+            self._before = []
 
     def count(self) -> int:
         """The number of threads, apart from what is set here; 1 if it cannot be found out."""

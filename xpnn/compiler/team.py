@@ -243,9 +243,10 @@ class Team:
                     self._served[i] = False
                     raise
 
-    def _look_out(self, i: int) -> None:
+    def _look_out(self, i: int, worker: parallel.Worker) -> None:
         """Do those parts that are offered in a box, until there have been none for a while."""
         self._serve(self._boxes + _BOX * i, SPIN, STAY)
+        worker.rest()
         self._served[i] = False
 
     def forget(self) -> None:
