@@ -598,6 +598,8 @@ def test_a_training_that_fails_leaves_what_there_was(kind, method, options, spoi
     with pytest.raises((ValueError, OSError)), np.errstate(all="ignore"):
         getattr(model, method)(*spoil(X, y))
     assert vars(model).keys() == before.keys()
+    assert model._state.step == before["_state"].step
+    np.testing.assert_equal(model._state.moments, before["_state"].moments)
     for name in ("loss_curve_", "coefs_", "n_features_in_", "n_iter_", "t_", "n_outputs_", "best_loss_"):
         np.testing.assert_equal(getattr(model, name), before[name])
     np.testing.assert_array_equal(model.predict(X), expected)

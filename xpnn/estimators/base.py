@@ -55,7 +55,7 @@ class Perceptron(Architecture, Fitted):
         """How good outputs are for encoded targets; larger is better."""
         raise NotImplementedError
 
-    def _weighted(self, y: HostArray, w: HostArray | None) -> HostArray | None:
+    def _weighted(self, y: HostArray, w: HostArray | None, *, incremental: bool) -> HostArray | None:
         """The weights, those of classes among them."""
         return w
 
@@ -79,7 +79,7 @@ class Perceptron(Architecture, Fitted):
         sizes = self._hidden()
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         X, y = inputs.both(self, X, y, reset=first, numeric=not is_classifier(self))
-        w = self._weighted(y, inputs.weights(sample_weight, X))
+        w = self._weighted(y, inputs.weights(sample_weight, X), incremental=incremental)
         targets = self._targets(y, incremental=incremental)
         self._random_state = check_random_state(self.random_state)
         if self.early_stopping and incremental:
@@ -124,7 +124,8 @@ class Perceptron(Architecture, Fitted):
         self._state: State | None = None
         self._kind_of_state = ""
         self._rate = float(self.learning_rate_init)
-        for name in ("loss_", "loss_curve_", "best_loss_", "validation_scores_", "validation_loss_curve_"):
+        curves = "loss_curve_", "validation_scores_", "validation_loss_curve_"
+        for name in (*curves, "loss_", "best_loss_", "_judged_by"):
             self.__dict__.pop(name, None)
 
     def __sklearn_tags__(self) -> Any:

@@ -102,7 +102,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     callbacks : sequence of Callback or callable, optional
         Objects such as ``xpnn.EarlyStopping("loss")``, or functions: one is called after each epoch with an
         ``xpnn.Training`` (`epoch`, `loss`, `history`, `params` and more), and ends the training by returning True.
-        `fit` works with copies of the objects.
+        `fit` works with shallow copies of the objects.
     monitor : str, optional
         ``"validation_loss"``, ``"validation_score"`` or a metric such as ``"validation_f1"`` (``"f1"`` for short):
         recorded after each epoch in ``to_model().history``, on the data held out or the `validation_data` of `fit`,
@@ -301,7 +301,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
             return np.asarray(y == self.classes_[-1])[:, None] & (len(self.classes_) > 1)
         return y.toarray() if hasattr(y, "toarray") else y
 
-    def _weighted(self, y: HostArray, w: HostArray | None) -> HostArray | None:
+    def _weighted(self, y: HostArray, w: HostArray | None, *, incremental: bool) -> HostArray | None:
         if self.class_weight is None:
             return w
         several = isinstance(self.class_weight, list)
@@ -316,7 +316,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
                     raise ValueError(f"class_weight must be numbers >= 0, got {weight!r} for class {label!r}.")
         by_class = compute_sample_weight(self.class_weight, y)
         weighted = by_class if w is None else w * by_class
-        if not weighted.any():
+        if not weighted.any() and not incremental:  # a part of a stream may be passed over
             raise ValueError(
                 f"class_weight={self.class_weight!r} makes all samples weigh 0: nothing would be learned; give a "
                 "class that y has a weight > 0."

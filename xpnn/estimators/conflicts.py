@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from xpnn import optimizers, registry
-from xpnn.errors import InputError
 from xpnn.optimizers import LBFGS, SGD, Adam, Optimizer
-from xpnn.schedules import Schedule
 
 if TYPE_CHECKING:
     from xpnn.estimators.base import Perceptron
@@ -54,18 +51,6 @@ def refuse(estimator: Perceptron) -> None:
             f"dropout={e.dropout!r}: L-BFGS needs one loss for the same parameters, but dropout draws anew: leave it "
             "out, or use adam or sgd."
         )
-
-
-def refuse_schedule(optimizer: Optimizer, history: Collection[str]) -> None:
-    """Raise `InputError` if the learning rate follows something that is not recorded: it would never change."""
-    schedule = getattr(optimizer, "learning_rate", None)
-    for name in schedule.monitors if isinstance(schedule, Schedule) else ():
-        if name not in history:
-            raise InputError(
-                f"the learning rate's schedule watches {name!r}, but this training records "
-                f"{', '.join(map(repr, history))} only: set monitor={name!r} and pass validation_data or "
-                "early_stopping=True, or let it watch another."
-            )
 
 
 def _instead(name: str, value: Any, optimizer: Any) -> str:

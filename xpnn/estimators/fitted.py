@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from xpnn import arrays, backends
-from xpnn.errors import InputError
+from xpnn.errors import BackendError, InputError
 from xpnn.estimators import inputs, saving, sparse
 from xpnn.model import Model
 from xpnn.training.step import State
@@ -115,7 +115,7 @@ class Fitted(BaseEstimator):  # type: ignore[misc]
         if backend is None or device is None:
             where = device if backend is None else backend
             if where is not None:
-                backend, device = inputs.library_and_device(_named(where), first=backends.of(params).name)
+                backend, device = _library_and_device(where, first=backends.of(params).name)
         model = replace(self._model, params=params).to(backend, device=device and str(device), dtype=dtype)
         if self._state is not None:
             there = partial(backends.place, like=model.params, backend=None, device=None)
@@ -176,6 +176,18 @@ class Fitted(BaseEstimator):  # type: ignore[misc]
             self._keep(self._model)
 
 
-def _named(where: Any) -> str:
-    """A place by its name; that of PyTorch's device objects has the library in it."""
-    return where if isinstance(where, str) else f"{type(where).__module__.partition('.')[0]}:{where}"
+def _library_and_device(where: Any, *, first: str) -> tuple[str, str | None]:
+    """A place by its name, which may be that of a package, or by an object of PyTorch's that stands for a device."""
+    if not isinstance(where, str):
+        library = type(where).__module__.partition(".")[0]
+        if library != "torch":
+            raise InputError(f"to: {where!r} is no name: say a library and its device, as in to('jax', 'cpu:0').")
+        return library, str(where)
+    try:
+        return inputs.library_and_device(where, first=first)
+    except BackendError as error:
+        try:
+            backends.get(where)
+        except BackendError:
+            raise error from None
+    return where, None

@@ -157,7 +157,8 @@ def placed_like(X: Array, like: Array) -> Array:
 def library_and_device(named: str, *, first: str | None = None) -> tuple[str, str | None]:
     """What ``"torch"``, ``"cuda:0"`` or ``"torch:cuda:0"`` means: a library, and perhaps its device.
 
-    Of several libraries with such a device it is the `first`, if that has it.
+    Of several libraries with such a device it is the `first`, if that has it. Only libraries that xpnn knows are
+    imported: the name may come from a file.
 
     Raises
     ------
@@ -171,14 +172,8 @@ def library_and_device(named: str, *, first: str | None = None) -> tuple[str, st
     for each in sorted(found, key=lambda device: device.library != first):
         if named in (each.device, each.device.partition(":")[0]):
             return each.library, each.device
-    try:
-        backends.get(name, where or None)
-    except BackendError as error:
-        usable = ", ".join(f"{each.library}:{each.device}" for each in found)
-        raise BackendError(
-            f"no library here is called or has a device {named!r} that can be used; there are: {usable}."
-        ) from error
-    return name, where or None
+    usable = ", ".join(f"{each.library}:{each.device}" for each in found)
+    raise BackendError(f"no library here is called or has a device {named!r} that can be used; there are: {usable}.")
 
 
 def back(output: Array) -> Array:

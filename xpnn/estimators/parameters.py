@@ -77,7 +77,7 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
         -------
         params : dict
         """
-        params: dict[str, Any] = super().get_params(deep=False)
+        params: dict[str, Any] = super().get_params(deep=deep)
         parts = {name: value for name, value in params.items() if registry.is_part(value)} if deep else {}
         return params | {
             f"{name}__{each}": getattr(part, each) for name, part in parts.items() for each in _hyperparameters(part)
@@ -102,10 +102,10 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
         ValueError
             If there is no such parameter.
         """
-        of_parts: dict[str, dict[str, Any]] = {}
+        own, of_parts = self._get_param_names(), dict[str, dict[str, Any]]()
         for name in list(params):
             part, _, inner = name.partition("__")
-            if inner and hasattr(self, part):
+            if inner and part in own and not hasattr(getattr(self, part), "get_params"):
                 of_parts.setdefault(part, {})[inner] = params.pop(name)
         super().set_params(**params)
         for name, values in of_parts.items():
@@ -126,7 +126,12 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
         for each in values:
             if each not in known:
                 raise ValueError(f"Invalid parameter {each!r} for {name}={part!r}. Valid parameters are: {known!r}.")
-        return dataclasses.replace(part, **values)
+        if all(value is getattr(part, each) for each, value in values.items()):
+            return part
+        try:
+            return dataclasses.replace(part, **values)
+        except TypeError as error:  # one with a constructor of its own
+            raise ValueError(f"{name}={part!r} does not take {', '.join(values)} one by one ({error}).") from error
 
     def _validate_params(self) -> None:
         """Say what helps where scikit-learn would list types alone; the rest is its own to say."""

@@ -96,7 +96,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     callbacks : sequence of Callback or callable, optional
         Objects such as ``xpnn.EarlyStopping("loss")``, or functions: one is called after each epoch with an
         ``xpnn.Training`` (`epoch`, `loss`, `history`, `params` and more), and ends the training by returning True.
-        `fit` works with copies of the objects.
+        `fit` works with shallow copies of the objects.
     monitor : str, optional
         ``"validation_loss"``, ``"validation_score"`` or a metric such as ``"validation_mae"`` (``"mae"`` for short):
         recorded after each epoch in ``to_model().history``, on the data held out or the `validation_data` of `fit`,

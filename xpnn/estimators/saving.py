@@ -11,6 +11,7 @@ import numpy as np
 
 from xpnn import registry
 from xpnn.errors import BackendError, ModelFileError
+from xpnn.estimators import inputs
 from xpnn.model import Model
 from xpnn.model import load as load_model
 from xpnn.typing import HostArray
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _ATTRIBUTES = (
     "n_iter_", "t_", "n_layers_", "n_outputs_", "out_activation_", "n_features_in_", "loss_", "best_loss_",
     "loss_curve_", "validation_scores_", "best_validation_score_", "validation_loss_curve_", "_no_improvement_count",
-    "_rate", "_history", "_kind", "_sparse_labels",
+    "_judged_by", "_rate", "_history", "_kind", "_sparse_labels",
 )  # fmt: skip
 _ARRAYS = ("classes_", "feature_names_in_")
 
@@ -65,7 +66,7 @@ def load(cls: type[Perceptron], path: str | os.PathLike[str], **where: Any) -> P
     estimator._keep(Model(model.network, model.params, model.loss))
     if estimator.device is not None and not where:
         try:
-            return estimator.to(estimator.device)
+            return estimator.to(*inputs.library_and_device(estimator.device))
         except BackendError as error:
             warnings.warn(f"{error} The estimator stays on NumPy.", RuntimeWarning, stacklevel=3)
     return estimator

@@ -248,9 +248,12 @@ class ScikitLoop(Loop):
     batchwise: Any = None
 
     def first(self, params: Array) -> State:
-        """With the moments and the step of the training before, if there is one."""
+        """With copies of the moments and the step of the training before, if there is one."""
         new = super().first(params)
-        return new if self.going_on is None else new._replace(moments=self.going_on.moments, step=self.going_on.step)
+        if self.going_on is None:
+            return new
+        moments = tuple(arrays.copy(each, self.xp) for each in self.going_on.moments)
+        return new._replace(moments=moments, step=self.going_on.step)
 
     def epoch_loss(self) -> EpochLoss:
         """The mean by samples, whatever they weigh."""

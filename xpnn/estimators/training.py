@@ -13,7 +13,7 @@ import numpy as np
 from xpnn import arrays, optimizers
 from xpnn.checks import Data
 from xpnn.errors import TrainingDiverged, TrainingInterrupted
-from xpnn.estimators import conflicts, inputs, scikit, validation
+from xpnn.estimators import inputs, scikit, validation
 from xpnn.estimators.watch import Watch
 from xpnn.model import Model
 from xpnn.network import Sequential
@@ -72,11 +72,11 @@ def train(
 ) -> None:
     """Train from the parameters that the estimator has; `incremental`: for one epoch."""
     e: Any = estimator
-    rows, held = (None, None) if validation_data is not None else validation.split(e, samples.y)
+    rows, held = (None, None) if validation_data is not None else validation.split(e, samples.y, samples.w)
     data = samples.rows(held) if held is not None else None
     if validation_data is not None:
         data = validation.placed(e, validation_data, samples.X)
-    validated = validation.validation(e, network, data, held=held is not None)
+    validated = validation.planned(e, network, data, held=held is not None)
     training = samples.rows(rows, dense=False)
     n, xp = training[1].shape[0], arrays.namespace(X=samples.X)
     # one epoch of partial_fit goes on with the rate there is, fit begins with that of its parameters
@@ -101,8 +101,8 @@ def train(
         xp=xp,
         penalty=(L2(e.alpha, per_sample=True),) if e.alpha else (),
         callbacks=[
-            *map(copy.copy, as_callbacks(e.callbacks or ())),  # those given stay as they are, for clones
             *validated.callbacks,
+            *map(copy.copy, as_callbacks(e.callbacks or ())),  # those given stay as they are, for clones
             watch,
             *([Progress()] if e.verbose == "bar" else []),
         ],
@@ -110,11 +110,11 @@ def train(
         going_on=e._state if e._kind_of_state == kind else None,
         batchwise=samples.batchwise if rows is None or samples.batchwise is None else samples.batchwise[rows],
     )
-    conflicts.refuse_schedule(optimizer, loop.history)
+    loop.check_schedule("set monitor={name!r} and pass validation_data or early_stopping=True")
     try:
         model = loop.run(arrays.copy(e._params(), xp))
     except TrainingInterrupted as error:
-        warnings.warn("Training interrupted by user.", stacklevel=5)
+        warnings.warn("Training interrupted by user.", stacklevel=6)
         model, best = error.model, watch.restored
         if best is not None:
             model = replace(model, params=best.params)
@@ -148,7 +148,7 @@ def _batch_size(e: Any, n: int) -> int:
         return min(200, n)
     if e.batch_size > n:
         warnings.warn(
-            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=6
+            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=7
         )
     return int(min(e.batch_size, n))
 

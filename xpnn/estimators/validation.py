@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.model_selection import train_test_split
+from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from xpnn import arrays, backends, metrics
 from xpnn.checks import Data
@@ -62,7 +63,7 @@ def _told(value: Any) -> str:
     return f"a {type(value).__name__} of {len(value)}" if many else f"one of type {type(value).__name__}"
 
 
-def split(estimator: Perceptron, y: HostArray) -> tuple[HostArray | None, HostArray | None]:
+def split(estimator: Perceptron, y: HostArray, w: HostArray | None) -> tuple[HostArray | None, HostArray | None]:
     """The rows to train on, None for all, and those that early stopping holds out."""
     e: Any = estimator
     if not e.early_stopping or e._searching:
@@ -76,6 +77,11 @@ def split(estimator: Perceptron, y: HostArray) -> tuple[HostArray | None, HostAr
     if len(held) < 2:
         raise ValueError(
             "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+        )
+    if w is not None and not w[held].any():
+        raise ValueError(
+            "early_stopping: the samples held out all weigh 0, so none can be judged by: increase "
+            "'validation_fraction', or pass validation_data."
         )
     return rows, held
 
@@ -100,10 +106,15 @@ def _placed(e: Any, data: Given, X: Array) -> Data:
     if X_val.dtype != X.dtype:
         X_val = arrays.namespace(X=X_val).astype(X_val, X.dtype)
     if is_classifier(e):
-        strange = np.setdiff1d(y_val, e.classes_)
+        kind = type_of_target(y_val)
+        if kind.startswith("multilabel") != e._kind.startswith("multilabel"):
+            raise ValueError(f"y is {kind}, but the y to train on is {e._kind}.")
+        strange = np.setdiff1d(unique_labels(y_val), e.classes_)
         if len(strange):
             raise ValueError(f"y has classes that the y to train on has not: {strange}.")
     encoded = e._encoded(y_val[:, 0] if y_val.ndim == 2 and y_val.shape[1] == 1 else y_val)
+    if encoded.ndim == 2 and encoded.shape[1] != e.n_outputs_:
+        raise ValueError(f"y has {encoded.shape[1]} columns, but the y to train on has {e.n_outputs_}.")
     encoded = encoded if encoded.ndim == 1 else encoded.astype(inputs.dtype_name(X))
     return X_val, inputs.there(encoded, X=X), None
 
@@ -130,7 +141,7 @@ class Validation:
     callbacks: list[Callback]
 
 
-def validation(estimator: Perceptron, network: Sequential, data: Data | None, *, held: bool) -> Validation:
+def planned(estimator: Perceptron, network: Sequential, data: Data | None, *, held: bool) -> Validation:
     """What `monitor` and `early_stopping` ask for, of data that were given or held out."""
     e: Any = estimator
     early = e.early_stopping and not e._searching

@@ -20,7 +20,9 @@ def open_account(estimator: Perceptron) -> None:
     """What is written down of epochs; what there is goes on, if it is judged in the same way."""
     e: Any = estimator
     early = bool(e.early_stopping)
-    if hasattr(e, "loss_curve_") and (e.validation_scores_ is not None) is early:
+    judged_by = (e.monitor or "score").removeprefix("validation_") if early else "loss_curve_"
+    before, e._judged_by = getattr(e, "_judged_by", None), judged_by
+    if before == judged_by:
         return
     e.loss_curve_ = getattr(e, "loss_curve_", [])
     e._no_improvement_count = 0
@@ -134,14 +136,14 @@ class Watch(Callback):
                     "also want to scale the data as shown in:\n"
                     "    https://scikit-learn.org/stable/modules/preprocessing.html",
                     ConvergenceWarning,
-                    stacklevel=6,
+                    stacklevel=7,
                 )
         elif not self._incremental and model.stopped == "epochs":
             warnings.warn(
                 f"Stochastic Optimizer: Maximum iterations ({e.max_iter}) reached and the optimization hasn't "
                 "converged yet.",
                 ConvergenceWarning,
-                stacklevel=6,
+                stacklevel=7,
             )
 
 

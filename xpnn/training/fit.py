@@ -17,7 +17,7 @@ from xpnn.model import Model
 from xpnn.network import Sequential, check_network
 from xpnn.optimizers import LBFGS, Optimizer
 from xpnn.penalties import Penalty
-from xpnn.schedules import History, Schedule
+from xpnn.schedules import Schedule
 from xpnn.training import samples
 from xpnn.training.callbacks import Callback, Function
 from xpnn.training.callbacks.base import as_callbacks
@@ -199,7 +199,8 @@ def fit(
             callbacks=[*watching, *([Progress()] if progress else [])],
             labels=labels,
         )
-        _check_schedule(optimizer, epochs, loop.per_epoch, loop.history)
+        _check_length(optimizer, epochs, loop.per_epoch)
+        loop.check_schedule("pass validation_data")
         if isinstance(optimizer, LBFGS):
             _check_full_batch(network, loop.per_epoch, clip_norm is not None or clip_value is not None)
         # where there are callbacks epoch by epoch: they are to find the products' threads as their program has them
@@ -226,7 +227,7 @@ def _check_batches(network: Sequential, batch_size: int | None, n: int) -> None:
             )
 
 
-def _check_schedule(optimizer: Optimizer, epochs: int, per_epoch: int, history: History) -> None:
+def _check_length(optimizer: Optimizer, epochs: int, per_epoch: int) -> None:
     schedule = getattr(optimizer, "learning_rate", None)
     if not isinstance(schedule, Schedule):
         return
@@ -237,12 +238,6 @@ def _check_schedule(optimizer: Optimizer, epochs: int, per_epoch: int, history: 
             f"{schedule.unit}s, but there are {there} (epochs: {epochs}, steps in each: {per_epoch}): shorten it to "
             f"{there}, or train for longer."
         )
-    for each in schedule.monitors:
-        if each not in history:
-            raise InputError(
-                f"the learning rate's schedule watches {each!r}, but this training records "
-                f"{', '.join(map(repr, history))} only: pass validation_data, or watch another."
-            )
 
 
 def _asked(metrics: Sequence[str | Metric], network: Sequential, loss: Loss, validating: bool) -> dict[str, Metric]:

@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 from xpnn import arrays, backends, random
 from xpnn.backends import Backend
 from xpnn.checks import Data
-from xpnn.errors import TrainingDiverged, TrainingInterrupted
+from xpnn.errors import InputError, TrainingDiverged, TrainingInterrupted
 from xpnn.losses import Loss
 from xpnn.metrics import Metric, prepared
 from xpnn.model import Model
 from xpnn.network import Sequential
 from xpnn.optimizers import LBFGS, Optimizer
 from xpnn.penalties import Penalty
+from xpnn.schedules import Schedule
 from xpnn.training import lbfgs
 from xpnn.training.batches import EpochLoss, Take, batches
 from xpnn.training.callbacks import Callback, StopOnNaN, Training
@@ -103,6 +104,27 @@ class Loop:
     @cached_property
     def _rising(self) -> frozenset[str]:
         return frozenset(name for name, metric in self.metrics.items() if metric.larger_is_better)
+
+    def check_schedule(self, how: str) -> None:
+        """Find out whether what the learning rate follows is recorded, and falls when it gets better.
+
+        Raises
+        ------
+        InputError
+            If not; it says `how` something called ``{name}`` comes to be recorded.
+        """
+        schedule = getattr(self.optimizer, "learning_rate", None)
+        for name in schedule.monitors if isinstance(schedule, Schedule) else ():
+            if name in self._rising:
+                raise InputError(
+                    f"the learning rate's schedule watches {name!r}, of which larger is better, but takes smaller "
+                    "for better: watch a loss."
+                )
+            if name not in self.history:
+                raise InputError(
+                    f"the learning rate's schedule watches {name!r}, but this training records "
+                    f"{', '.join(map(repr, self.history))} only: {how.format(name=name)}, or watch another."
+                )
 
     @cached_property
     def backend(self) -> Backend:

@@ -79,7 +79,7 @@ class EarlyStopping(Callback):
 
     def _not_recorded(self, history: Collection[str]) -> str:
         """That what is watched is not in the history, what may be meant, and how it comes to be there."""
-        known = [*history, "validation_loss", *(f"validation_{name}" for name in metrics.NAMES)]
+        known = [*history, "validation_loss", "validation_score", *(f"validation_{name}" for name in metrics.NAMES)]
         nearest = difflib.get_close_matches(self.monitor, known, n=1, cutoff=0.6)
         exact = (name for name in (self.monitor, f"validation_{self.monitor}") if name in known)
         watched = next(exact, "".join(nearest))
