@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import xpnn
-from xpnn import backends
+from xpnn import backends, tables
 from xpnn.backends.generic import Backend
 from xpnn.files import tensors
 from xpnn.training import fastest
@@ -195,6 +195,17 @@ def test_probabilities_add_up_to_one(run):
     back = pl.read_csv(run.folder / "out.csv")
     assert back.columns == ["kind", "P(10)", "P(20)", "P(30)"]
     np.testing.assert_allclose(back.select(pl.exclude("kind")).to_numpy().sum(axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["p.parquet", "p.PQ", "p.tsv", "p.txt"])
+def test_predictions_are_written_as_their_ending_says(run, name):
+    run.train("--quiet")
+    printed = run.good("predict", run.model, run.folder / "data.csv")
+    run.good("predict", run.model, run.folder / "data.csv", "--out", run.folder / name)
+    if name.endswith("txt"):
+        assert (run.folder / name).read_text(encoding="utf-8") == printed
+    else:
+        assert tables.read(run.folder / name).write_csv() == printed
 
 
 def test_text_that_looks_like_numbers_later_is_still_text(run):
@@ -464,6 +475,7 @@ def test_an_unwritable_model_is_found_before_training(run, monkeypatch, out, mes
         (".", "is a folder, not a file"),
         ("data.csv", "is the data file itself"),
         ("model.safetensors", "is the model file itself"),
+        ("out.xlsx", "a table is written as .csv, .tsv or .parquet, and '.xlsx' is none of them"),
     ],
 )
 def test_unwritable_predictions_are_found_before_predicting(run, monkeypatch, out, message):

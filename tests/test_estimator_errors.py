@@ -711,3 +711,11 @@ def test_what_is_looked_at_in_short_is_refused_as_ever(value):
             model.predict(other)
     assert model.predict(X.astype(int)).shape == model.predict(X.tolist()).shape == y.shape
     assert model.predict(X.astype(">f8")).tolist() == model.predict(X).tolist()
+
+
+@pytest.mark.parametrize("form", [np.asarray, csr_array])
+@pytest.mark.parametrize("other", [-1, 2])
+def test_several_labels_are_0_or_1(form, other):
+    X, y, _ = table("several labels")
+    with pytest.raises(ValueError, match=rf"y of several labels must hold 0 and 1 alone, but holds \[{other}\]"):
+        xpnn.MLPClassifier((4,)).fit(X, form(np.where(y == 1, other, 0)))

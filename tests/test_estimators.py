@@ -9,12 +9,15 @@ import pytest
 
 import xpnn
 from xpnn.errors import BackendError, InputError, ModelFileError
+from xpnn.training import resting
 
 from .conftest import LIBRARIES
 
 sklearn = pytest.importorskip("sklearn")
 from sklearn import base, datasets, model_selection, neural_network, pipeline, preprocessing  # noqa: E402
 from sklearn.exceptions import ConvergenceWarning, NotFittedError  # noqa: E402
+
+from xpnn.estimators import training  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -688,6 +691,18 @@ def test_ctrl_c_goes_back_to_the_best_too():
     np.testing.assert_array_equal(model.coefs_[0].ravel(), kept[best][: model.coefs_[0].size])
 
 
+def test_ctrl_c_ends_lbfgs_as_in_scikit_learn():
+    X, y, _ = table("three classes")
+
+    def interrupt(training):
+        raise KeyboardInterrupt
+
+    model = xpnn.MLPClassifier((6,), solver="lbfgs", callbacks=[interrupt])
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    assert not hasattr(model, "coefs_")
+
+
 def test_a_warm_start_that_finds_nothing_better_keeps_the_best():
     X, _, _ = table("three classes")
     y = np.random.RandomState(0).randint(0, 2, len(X))
@@ -756,3 +771,19 @@ def test_a_warm_start_may_be_judged_in_another_way():
     model.set_params(early_stopping=False).fit(X, y)
     assert (len(model.loss_curve_), model.validation_scores_) == (12, None)
     assert np.isfinite(model.best_loss_)
+
+
+def test_parts_of_a_stream_of_any_size(rng, monkeypatch):
+    """Steps with a number of rows that comes but once are not compiled, and no others give what they give."""
+    X, y, _ = table("three classes")
+    sizes = [*range(5, 40), *[20] * 30]
+    models = []
+    for often in (training.OFTEN, 0):
+        monkeypatch.setattr(training, "OFTEN", often)
+        monkeypatch.setattr(resting, "_functions", {})
+        models.append(xpnn.MLPClassifier((5,), random_state=0).partial_fit(X, y, classes=np.unique(y)))
+        for n in sizes:
+            models[-1].partial_fit(X[:n], y[:n])
+        (step,) = resting._functions.values() or [None]
+        assert len(step._alone.programs) == (1 if often else 36)
+    np.testing.assert_allclose(models[0].coefs_[0], models[1].coefs_[0], rtol=1e-12)

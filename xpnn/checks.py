@@ -53,7 +53,7 @@ def parameters(params: Array, network: Sequential, xp: Namespace, *, dtype: Any)
     """
     params = backends.of(params).detach(params)
     _ = network.unflatten(params, xp=xp)  # a wrong shape says so
-    _numeric(params, "params", xp)
+    numeric(params, "params", xp)
     return _finite(params, "params", xp, dtype)
 
 
@@ -66,7 +66,7 @@ def features(X: Array, sample: tuple[int, ...], xp: Namespace, *, dtype: Any, na
         Saying the shape that was expected, or the row and column of the first NaN or infinite value.
     """
     if X.dtype != dtype:
-        _numeric(X, name, xp)
+        numeric(X, name, xp)
     if tuple(X.shape[1:]) != sample:
         wanted = ", ".join(map(str, sample))
         hint = f" One sample is {name}[None, :], one feature {name}[:, None]." if X.ndim == 1 else ""
@@ -90,7 +90,7 @@ def targets(y: Array, loss: Loss, n: int, k: int, xp: Namespace, *, dtype: Any, 
         If the shape is wrong, or a target is NaN, infinite, or outside the classes; if the loss cannot do with k
         outputs.
     """
-    _numeric(y, name, xp)
+    numeric(y, name, xp)
     t = loss.columns(k)
     categorical = isinstance(loss, CategoricalCrossentropy)
     numbers = tuple(y.shape) == (n,) and xp.isdtype(y.dtype, "integral")
@@ -133,7 +133,7 @@ def weights(w: Array, n: int, xp: Namespace, *, dtype: Any) -> Array:
     InputError
         If they are not.
     """
-    _numeric(w, "sample_weight", xp)
+    numeric(w, "sample_weight", xp)
     if tuple(w.shape) != (n,):
         raise InputError(f"sample_weight must have shape ({n},), one per row of X; got {tuple(w.shape)}.")
     w = _finite(w, "sample_weight", xp, dtype)
@@ -167,7 +167,8 @@ def labels(names: Sequence[Any] | None, network: Sequential) -> list[Any] | None
     return plain
 
 
-def _numeric(array: Array, name: str, xp: Namespace) -> None:
+def numeric(array: Array, name: str, xp: Namespace) -> None:
+    """Raise `InputError` unless an array holds real numbers."""
     if not xp.isdtype(array.dtype, ("bool", "integral", "real floating")):
         hint = ": number the classes 0, 1, … first (numpy.unique(y, return_inverse=True))" if name == "y" else ""
         raise InputError(f"{name} must hold real numbers, got dtype {array.dtype}{hint}.")

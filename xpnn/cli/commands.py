@@ -72,7 +72,10 @@ def _given_model(command: Callable[..., Any]) -> Callable[..., Any]:
 @_given_model
 @click.argument("data", type=_FILE)
 @click.option(
-    "--out", type=_FILE, metavar="PREDICTIONS.csv", help="Where to write them; by default they are printed."
+    "--out",
+    type=_FILE,
+    metavar="PREDICTIONS.csv",
+    help="Where to write them, as .csv, .tsv or .parquet; by default they are printed.",
 )
 @click.option("--probabilities", is_flag=True, help="Add a column with the probability of each class or label.")
 def predict(model: Path, data: Path, out: Path | None, probabilities: bool, trusted: tuple[str, ...]) -> None:

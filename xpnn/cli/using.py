@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 
 def predict(model: Path, data: Path, out: Path | None, *, probabilities: bool, trusted: Sequence[str] = ()) -> None:
-    """Predict each row of a table; print the predictions as CSV or write them to a file."""
+    """Predict each row of a table; print the predictions as CSV or write them to a table of the file's kind."""
     network, schema = load_with_schema(model, trusted)
     if probabilities and schema.task == "regression":
         raise InputError("--probabilities is for classes; this model predicts numbers (regression).")
     if out is not None:
         refuse_to_overwrite(out, data=data, model=model)
+        tables.check_ending(out)
         try:
             atomic.check_writable(out)
         except OSError as error:
@@ -35,12 +36,12 @@ def predict(model: Path, data: Path, out: Path | None, *, probabilities: bool, t
     x, notes = schema.features(tables.read(data, text=schema.as_text))
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    csv = schema.predictions(_output(network, x), probabilities=probabilities).write_csv()
+    predictions = schema.predictions(_output(network, x), probabilities=probabilities)
     if out is None:
-        sys.stdout.write(csv)
+        sys.stdout.write(predictions.write_csv())
         return
     try:
-        atomic.write(out, csv.encode())
+        atomic.write(out, tables.content(out, predictions))
     except OSError as error:
         raise ModelFileError(f"cannot write {out}: {error.strerror or error}.") from error
     print(f"wrote {len(x):,} predictions to {out}", file=sys.stderr)

@@ -63,7 +63,8 @@ class Kernel:
     place : callable
         ``place(value)``: what names the memory of a value; values of the same memory have the same name.
     number : callable
-        ``number(number, dtype)``: the name of the memory of a number that changes from step to step.
+        ``number(number, dtype)``: the name of the memory of a number, one that changes from step to step or one of
+        those that may be other ones in other networks or for other numbers of rows: those are not in the code either.
 
     Attributes
     ----------
@@ -77,7 +78,7 @@ class Kernel:
         chain: Chain,
         stored: Callable[[Value], bool],
         place: Callable[[Value], str],
-        number: Callable[[Number, Any], str],
+        number: Callable[[Number | float, Any], str],
     ) -> None:
         self.operands: list[str] = []
         self._chain, self._place, self._number_of = chain, place, number
@@ -133,7 +134,7 @@ class Kernel:
         """The node of an argument: made before in the kernel, loaded, or a number."""
         if isinstance(operand, Value):
             return self._held[operand] if operand in self._held else self._load(operand)
-        if isinstance(operand, Number):
+        if isinstance(operand, Number) or (dtype.kind == "f" and 2 * operand not in _COMMON):
             return self._load_from(self._number_of(operand, dtype), dtype, "one")
         return _Node("one", dtype, name=_literal(operand, dtype))
 
@@ -274,6 +275,10 @@ class Kernel:
                 if each.role in ("element", "along") and each.stage < node.loop:
                     found.setdefault(each, f"%kept{len(found)}")
         return found
+
+
+_COMMON = range(-16, 17)
+"""Of formulas, not of data: twice a number that is part of the code."""
 
 
 def _memory(dtype: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any, cast
@@ -27,7 +28,7 @@ def all_or_nothing(trains: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(trains)
     def method(estimator: Perceptron, *data: Any, **named: Any) -> Any:
         here = estimator.__dict__
-        before = {name: list(value) if isinstance(value, list) else value for name, value in here.items()}
+        before = {name: copy.copy(v) if isinstance(v, list | dict) else v for name, v in here.items()}
         try:
             return trains(estimator, *data, **named)
         except BaseException:
@@ -123,6 +124,7 @@ class Perceptron(Architecture, Fitted):
         self.n_layers_ = len(self.coefs_) + 1
         self._state: State | None = None
         self._kind_of_state = ""
+        self._taken: dict[int, int] = {}  # steps of partial_fit by their number of rows
         self._rate = float(self.learning_rate_init)
         curves = "loss_curve_", "validation_scores_", "validation_loss_curve_"
         for name in (*curves, "loss_", "best_loss_", "_judged_by"):

@@ -225,6 +225,12 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         -------
         MLPClassifier
             Itself.
+
+        Notes
+        -----
+        Ctrl-C is as in scikit-learn: with ``"adam"`` and ``"sgd"`` a warning says so, the estimator keeps what it has
+        reached, and the program goes on, a search of many fits with the next one; with ``"lbfgs"``
+        ``KeyboardInterrupt`` is raised, and the estimator stays as it was.
         """
         self._fit(X, y, sample_weight, validation_data=validation.given(validation_data, X_val, y_val))
         return self
@@ -275,6 +281,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         self._kind = type_of_target(y, input_name="y")
         if "multioutput" in self._kind:
             raise ValueError("Multioutput target data is not supported: give one column of classes, or 0 and 1.")
+        if self._kind == "multilabel-indicator":
+            numbers = y.data if hasattr(y, "toarray") else y
+            if strange := set(np.unique(numbers).tolist()) - {0, 1}:
+                raise ValueError(f"y of several labels must hold 0 and 1 alone, but holds {sorted(strange)} as well.")
         self.classes_ = unique_labels(y)
         self._sparse_labels = hasattr(y, "toarray")
 

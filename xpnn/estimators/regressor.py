@@ -214,6 +214,12 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         -------
         MLPRegressor
             Itself.
+
+        Notes
+        -----
+        Ctrl-C is as in scikit-learn: with ``"adam"`` and ``"sgd"`` a warning says so, the estimator keeps what it has
+        reached, and the program goes on, a search of many fits with the next one; with ``"lbfgs"``
+        ``KeyboardInterrupt`` is raised, and the estimator stays as it was.
         """
         self._fit(X, y, sample_weight, validation_data=validation.given(validation_data, X_val, y_val))
         return self

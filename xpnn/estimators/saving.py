@@ -62,7 +62,7 @@ def load(cls: type[Perceptron], path: str | os.PathLike[str], **where: Any) -> P
             setattr(estimator, name, np.asarray(array["values"], array["dtype"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelFileError(f"{path} does not describe an {cls.__name__}: {error!r}.") from error
-    estimator._state, estimator._kind_of_state = None, ""
+    estimator._state, estimator._kind_of_state, estimator._taken = None, "", {}
     estimator._keep(Model(model.network, model.params, model.loss))
     if estimator.device is not None and not where:
         try:

@@ -81,7 +81,7 @@ def train(
     n, xp = training[1].shape[0], arrays.namespace(X=samples.X)
     # one epoch of partial_fit goes on with the rate there is, fit begins with that of its parameters
     rate = scikit.Rate(e._rate if incremental else float(e.learning_rate_init))
-    optimizer = _optimizer(e, rate)
+    optimizer, batch_size = _optimizer(e, rate), _batch_size(e, n)
     kind = f"{type(optimizer).__name__}, {len(optimizer.init(e._params(), xp=xp))}"
     watch = Watch(e, rate, n, monitor=validated.monitor, incremental=incremental)
     loop = scikit.ScikitLoop(
@@ -92,12 +92,12 @@ def train(
         check=validated.data,
         metrics=validated.metrics,
         epochs=1 if incremental else e.max_iter,
-        batch_size=_batch_size(e, n),
+        batch_size=batch_size,
         shuffle=e.shuffle,
         tol=None,
         seed=_seed(e, network),
         drawn=False,
-        compile=None,
+        compile=_compile(e, n, batch_size) if incremental else None,
         xp=xp,
         penalty=(L2(e.alpha, per_sample=True),) if e.alpha else (),
         callbacks=[
@@ -114,6 +114,8 @@ def train(
     try:
         model = loop.run(arrays.copy(e._params(), xp))
     except TrainingInterrupted as error:
+        if e._searching:
+            raise
         warnings.warn("Training interrupted by user.", stacklevel=6)
         model, best = error.model, watch.restored
         if best is not None:
@@ -151,6 +153,16 @@ def _batch_size(e: Any, n: int) -> int:
             "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=7
         )
     return int(min(e.batch_size, n))
+
+
+def _compile(e: Any, n: int, batch_size: int) -> bool | None:
+    """Whether `partial_fit` has steps compiled: not for a number of rows that may be the only one of its kind."""
+    e._taken[n] = e._taken.get(n, 0) + -(-n // batch_size)
+    return None if e._taken[n] > OFTEN else False
+
+
+OFTEN = 8
+"""Steps with as many rows, from all calls of `partial_fit`, that take less time than to compile one."""
 
 
 def _seed(e: Any, network: Sequential) -> int:

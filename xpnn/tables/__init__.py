@@ -9,12 +9,15 @@ from xpnn.tables.cells import weights
 from xpnn.tables.infer import infer_task, make_schema, row_numbers
 from xpnn.tables.read import as_written, read
 from xpnn.tables.schema import TASKS, Schema, class_name, from_json, no_column, schema_of
+from xpnn.tables.write import check_ending, content
 
 __all__ = [
     "TASKS",
     "Schema",
     "as_written",
+    "check_ending",
     "class_name",
+    "content",
     "from_json",
     "infer_task",
     "make_schema",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _MISSING = ["", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "?"]
-_PARQUET = (".parquet", ".pq")
+PARQUET = (".parquet", ".pq")
 
 
 def read(path: str | Path, *, text: Sequence[str] = ()) -> pl.DataFrame:
@@ -34,7 +34,7 @@ def read(path: str | Path, *, text: Sequence[str] = ()) -> pl.DataFrame:
     suffix = Path(path).suffix.lower()
     try:
         with open(path, "rb") as file:  # noqa: PTH123  (polars would take a path for a pattern or an address)
-            if suffix in _PARQUET:
+            if suffix in PARQUET:
                 table = pl.read_parquet(file)
             else:
                 data = file.read()
@@ -55,7 +55,7 @@ def read(path: str | Path, *, text: Sequence[str] = ()) -> pl.DataFrame:
         why = _line(error).rstrip(".")
         if "more fields" in str(error):
             why = "a row has more cells than the header"
-        elif "utf" in why.lower() and suffix not in _PARQUET:
+        elif "utf" in why.lower() and suffix not in PARQUET:
             why += "; save the file as UTF-8"
         raise InputError(f"cannot read {path} as a table: {why}.") from error
     for name in table.columns:
@@ -64,7 +64,7 @@ def read(path: str | Path, *, text: Sequence[str] = ()) -> pl.DataFrame:
         original, renamed, number = name.rpartition("_duplicated_")  # as polars names the second one
         if renamed and number.isdecimal() and original in table.columns:
             raise InputError(f"{path} has two columns named {original!r}: rename one.")
-    if suffix not in _PARQUET:
+    if suffix not in PARQUET:
         table = _trimmed(table, text)
     if table.height == 0:
         raise InputError(f"{path} has no rows.")
@@ -75,7 +75,7 @@ def as_written(path: str | Path, table: pl.DataFrame, columns: Sequence[str]) ->
     """The table with these columns as the CSV file writes them, where reading has changed that: 01, True, 1e3."""
     import polars as pl
 
-    if Path(path).suffix.lower() in _PARQUET:
+    if Path(path).suffix.lower() in PARQUET:
         return table
     written = read(path, text=columns)
     changed = [name for name in columns if not (table[name].cast(pl.String) == written[name]).all()]

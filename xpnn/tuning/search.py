@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnn import activations, arrays, backends, losses, random, text
+from xpnn import activations, arrays, backends, checks, losses, random, text
 from xpnn import metrics as scoring
 from xpnn.activations import Activation, Softmax
 from xpnn.errors import InputError, TrainingDiverged, TuningInterrupted
@@ -149,6 +149,8 @@ def tune(
     xp = arrays.one_place(X=X, y=y)
     if X.ndim != 2:
         raise InputError(f"X must have shape (n, d), with a row per sample; got {tuple(X.shape)}.")
+    for name, array in (("X", X), ("y", y)):
+        checks.numeric(array, name, xp)
     f, k = _output(y, output, outputs, labels)
     metrics, larger = _monitored(monitor, options.get("metrics", ()))
     if validation_data is None:
