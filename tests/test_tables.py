@@ -221,6 +221,18 @@ def test_columns_of_no_use_are_left_out_and_the_reason_is_kept(values, why):
     assert made.n_features == 3
 
 
+@pytest.mark.parametrize("written", ["{},5", "$1,1{:02}.50", "-{}.3%", "{} kg", "{} km/h", "1'0{:02}.5", "€ {}"])
+def test_numbers_in_another_notation_are_told_how_to_be_used(written):
+    made = schema(table(odd=[written.format(i) for i in range(40)]))
+    assert made.ignored["odd"].endswith("which look like numbers: write them plainly, as 1234.5, to use them")
+
+
+@pytest.mark.parametrize("written", ["id{}", "{}-12-2024", "Mr {}", "{} Main Street", "12:{:02}", "x"])
+def test_other_text_is_not_taken_for_numbers(written):
+    made = schema(table(odd=[written.format(i) for i in range(40)]))
+    assert "numbers" not in made.ignored.get("odd", "")
+
+
 def test_an_asked_for_column_is_left_out():
     made = schema(table(), ignore=["a"])
     assert made.ignored == {"a": "left out as asked"}

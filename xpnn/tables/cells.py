@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -103,6 +104,14 @@ def no_stray_text(column: pl.Series, also: str = "") -> None:
             f"column {column.name!r}, row {row + 1}: {column[row]!r} is not a number, but most of the column is: "
             f"correct it or remove the row{also}."
         )
+
+
+def are_disguised(values: Sequence[str]) -> bool:
+    """Whether most of these texts are numbers, but with a decimal comma, a currency, a unit or the like."""
+    return sum(bool(_DISGUISED.fullmatch(each.strip())) for each in values) > 0.9 * len(values)
+
+
+_DISGUISED = re.compile(r"[-+]?[$€£¥₫]?\s?[-+]?\d[\d.,'\s]*\s?([%‰$€£¥₫°]|[a-zA-Zµ]{1,3}[²³]?(/[a-z]{1,2})?)?")
 
 
 def strings(column: pl.Series) -> NDArray[Any]:

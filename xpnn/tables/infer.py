@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from xpnn.errors import InputError
 from xpnn.tables.cells import (
+    are_disguised,
     is_number,
     is_text,
     is_zero_one,
@@ -111,6 +112,8 @@ def make_schema(
             if len(values) > max(20, train.height // 10):
                 no_stray_text(table[name], ", or leave the column out with --ignore")
                 ignored[name] = f"text with {len(values)} different values"
+                if are_disguised(values):
+                    ignored[name] += ", which look like numbers: write them plainly, as 1234.5, to use them"
             else:
                 text[name] = values
     if not numeric and not text:
