@@ -227,6 +227,23 @@ def test_numbers_in_another_notation_are_told_how_to_be_used(written):
     assert made.ignored["odd"].endswith("which look like numbers: write them plainly, as 1234.5, to use them")
 
 
+@pytest.mark.parametrize(
+    ("content", "separator"),
+    [
+        ("a;b;y\n1,5;2,5;x\n", ";"),
+        ('n;a;y\n"x, y";1;p\n', ";"),
+        ("a\tb\n1,5\t2,5\n", r"\\t"),
+        ("a|b\n1,5|2\n", "[|]"),
+    ],
+)
+def test_cells_that_are_separated_by_something_else(tmp_path, content, separator):
+    (tmp_path / "eu.csv").write_text(content)
+    with pytest.raises(
+        InputError, match=f"eu.csv as a table: its cells look separated by '{separator}': save it with"
+    ):
+        tables.read(tmp_path / "eu.csv")
+
+
 @pytest.mark.parametrize("written", ["id{}", "{}-12-2024", "Mr {}", "{} Main Street", "12:{:02}", "x"])
 def test_other_text_is_not_taken_for_numbers(written):
     made = schema(table(odd=[written.format(i) for i in range(40)]))

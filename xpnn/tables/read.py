@@ -53,7 +53,11 @@ def read(path: str | Path, *, text: Sequence[str] = ()) -> pl.DataFrame:
         raise InputError(f"cannot read {path}: {(error.strerror or _line(error)).rstrip('.')}.") from error
     except pl.exceptions.PolarsError as error:
         why = _line(error).rstrip(".")
-        if "more fields" in str(error):
+        if suffix not in PARQUET and (other := _other_separator(data, layout["separator"])):
+            why = (
+                f"its cells look separated by {other!r}: save it with commas (.csv) or tabs (.tsv), numbers as 1234.5"
+            )
+        elif "more fields" in str(error):
             why = "a row has more cells than the header"
         elif "utf" in why.lower() and suffix not in PARQUET:
             why += "; save the file as UTF-8"
@@ -69,6 +73,14 @@ def read(path: str | Path, *, text: Sequence[str] = ()) -> pl.DataFrame:
     if table.height == 0:
         raise InputError(f"{path} has no rows.")
     return table
+
+
+def _other_separator(data: bytes, ours: str) -> str:
+    """What the header of a file that cannot be read is separated by, if that is something else; else ``""``."""
+    header = data.lstrip().split(b"\n", 1)[0].decode(errors="replace")
+    others = [each for each in (";", "\t", "|", ",") if each != ours]
+    most = max(others, key=header.count)
+    return most if header.count(most) > header.count(ours) else ""
 
 
 def as_written(path: str | Path, table: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
