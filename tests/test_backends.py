@@ -151,6 +151,9 @@ def test_an_unknown_backend_lists_the_known_ones():
         BackendError, match=r"unknown backend 'nunpy'. Did you mean 'numpy'\? Valid: numpy, cupy, torch"
     ):
         backends.get("nunpy")
+    for device in ("cpu", "cuda", "cuda:0", "mps"):
+        with pytest.raises(BackendError, match=f"{device!r} is a device: name its library as the backend, torch say"):
+            backends.get(device)
     with pytest.raises(BackendError, match="unknown backend 'no such!'"):
         backends.get("no such!")
 

@@ -259,6 +259,8 @@ def test_load_takes_an_array_or_a_backend_not_both(tmp_path):
 def test_a_device_needs_a_library(tmp_path):
     model, _ = trained(LIBRARIES["numpy"])
     model.save(tmp_path / "m")
+    with pytest.raises(InputError, match="load: 'torch' is a library: write backend='torch'"):
+        xpnn.load(tmp_path / "m", device="torch")
     with pytest.raises(InputError, match=r"load: device 'cuda:0' of which library\? Give backend='torch'"):
         xpnn.load(tmp_path / "m", device="cuda:0")
 

@@ -537,7 +537,8 @@ def test_progress_is_a_line_for_each_trial_and_optuna_is_silent(capfd, caplog):
         ({"optimizer": "adam"}, r"tune takes no optimizer: the space decides it"),
         ({"params": 1}, "tune takes no params: networks of different sizes cannot start from the same"),
         ({"monitor": "accuracy"}, "unknown monitor 'accuracy'. Did you mean 'validation_accuracy'"),
-        ({"monitor": "loss"}, "unknown monitor 'loss'. .*Valid: validation_loss"),
+        ({"monitor": "loss"}, "unknown monitor 'loss'. Did you mean 'validation_loss'.*Valid: validation_loss"),
+        ({"monitor": "f1"}, "unknown monitor 'f1'. Did you mean 'validation_f1'"),
         ({"monitor": None}, "unknown monitor 'None'"),
         (
             {"monitor": "validation_acuracy"},

@@ -360,6 +360,8 @@ def load(
         raise ModelFileError(f"{path} holds arrays that its network does not have: {', '.join(sorted(named))}.")
     if like is None and backend is None:
         if device not in (None, "cpu"):
+            if device in backends.KNOWN:
+                raise InputError(f"load: {device!r} is a library: write backend={device!r}.")
             raise InputError(f"load: device {device!r} of which library? Give backend='torch', say, as well.")
         backend = "numpy"
 

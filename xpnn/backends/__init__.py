@@ -18,6 +18,8 @@ __all__ = ["KNOWN", "Backend", "Device", "devices", "first_line", "get", "instal
 KNOWN = ("numpy", "cupy", "torch", "jax")
 """The libraries with a file of their own here."""
 
+_DEVICES = ("cpu", "gpu", "cuda", "mps", "xpu", "tpu")
+
 _generic: dict[str, Backend] = {}
 
 
@@ -48,6 +50,8 @@ def get(name: str, device: str | None = None) -> Backend:
     BackendError
         If it is unknown, not installed, or a small computation on it fails; says what to do.
     """
+    if str(name).partition(":")[0] in _DEVICES:
+        raise BackendError(f"{name!r} is a device: name its library as the backend, torch say, and it as the device.")
     backend = _backend(name) if isinstance(name, str) and name.isidentifier() else None
     if backend is None or (name not in KNOWN and not backend.available()):
         raise BackendError(unknown("backend", str(name), KNOWN))

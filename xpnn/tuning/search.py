@@ -23,7 +23,7 @@ from xpnn.errors import InputError, TrainingDiverged, TuningInterrupted
 from xpnn.losses import Loss
 from xpnn.metrics import Metric
 from xpnn.model import Model
-from xpnn.registry import unknown
+from xpnn.registry import nearest, unknown
 from xpnn.training.callbacks import Callback, EarlyStopping, Function, StopOnNaN, Training
 from xpnn.training.callbacks.base import as_callbacks
 from xpnn.training.fit import fit
@@ -359,7 +359,9 @@ def _monitored(monitor: str, asked: Sequence[str | Metric]) -> tuple[list[str | 
     known = ["loss", *found, *scoring.NAMES]
     name = str(monitor).removeprefix("validation_")
     if f"validation_{name}" != monitor or name not in known:
-        raise InputError(unknown("monitor", str(monitor), [f"validation_{each}" for each in dict.fromkeys(known)]))
+        valid = [f"validation_{each}" for each in dict.fromkeys(known)]
+        close = nearest(name.removeprefix("val_"), known)
+        raise InputError(unknown("monitor", str(monitor), valid, meant=close and f"validation_{close}"))
     if name == "loss":
         return list(asked), False
     found.setdefault(name, name)
