@@ -438,7 +438,10 @@ def test_json_has_no_nan(tmp_path):
 def test_a_file_that_is_there_is_not_lost(tmp_path):
     path = tmp_path / "history.csv"
     path.write_text("mine")
-    with pytest.raises(InputError, match="is there already: choose another, or say overwrite=True"):
+    with pytest.raises(
+        InputError,
+        match=r"is there already: choose another, 'history-\{n\}.csv' for a file for each training, or say overwrite",
+    ):
         xpnn.HistoryFile(path)
     replacing = xpnn.HistoryFile(path, overwrite=True)
     assert path.read_text() == "mine"  # until the first epoch is over
@@ -458,6 +461,16 @@ def test_a_file_that_is_there_is_not_lost(tmp_path):
 def test_a_file_that_cannot_be_written_is_said_at_once(name, message, tmp_path):
     with pytest.raises(InputError, match=message):
         xpnn.HistoryFile(tmp_path / name)
+
+
+def test_a_history_file_for_each_training(tmp_path):
+    (tmp_path / "h-2.csv").write_text("somebody's")
+    callback = xpnn.HistoryFile(tmp_path / "h-{n}.csv")
+    for _ in range(3):
+        train(callback)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["h-1.csv", "h-2.csv", "h-3.csv", "h-4.csv"]
+    assert (tmp_path / "h-2.csv").read_text() == "somebody's"
+    assert len({(tmp_path / f"h-{n}.csv").read_text() for n in (1, 3, 4)}) == 1
 
 
 def test_the_bar_in_a_notebook_ends_with_the_last_epoch():

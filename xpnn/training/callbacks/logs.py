@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import itertools
 import json
 import math
 import os
@@ -24,7 +25,8 @@ class HistoryFile(Callback):
     ----------
     path : str or path
         Ends in ``.csv`` for a table with a header, or in ``.jsonl`` for a JSON object a line. Each line holds the
-        epoch and the latest value of everything in the history.
+        epoch and the latest value of everything in the history. Where many trainings write, a cross-validation say,
+        ``"history-{n}.csv"`` gives each a file of its own, with the first number that is free.
     overwrite : bool
         Whether a file that is there already may be replaced, when the first epoch is over.
 
@@ -36,6 +38,7 @@ class HistoryFile(Callback):
 
     path: str | os.PathLike[str]
     overwrite: bool = False
+    _file: Path | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._check()
@@ -47,14 +50,33 @@ class HistoryFile(Callback):
         if not path.parent.is_dir():
             raise InputError(f"HistoryFile: there is no folder {str(path.parent)!r} to write {path.name!r} into.")
         if path.exists() and not self.overwrite:
-            raise InputError(f"HistoryFile: {str(path)!r} is there already: choose another, or say overwrite=True.")
+            each = f"{path.stem}-{{n}}{path.suffix}"
+            raise InputError(
+                f"HistoryFile: {str(path)!r} is there already: choose another, {each!r} for a file for each "
+                "training, or say overwrite=True."
+            )
+
+    def _begun(self) -> Path:
+        """The file of a training that begins."""
+        if "{n}" not in Path(self.path).name:
+            self._check()  # another training may have written it meanwhile
+            return Path(self.path)
+        for n in itertools.count(1):
+            path = Path(self.path).with_name(Path(self.path).name.replace("{n}", str(n)))
+            try:
+                path.open("x", encoding="utf-8").close()  # nobody else's from now on
+                return path
+            except FileExistsError:
+                continue
+        raise AssertionError
 
     def epoch_end(self, training: Training) -> None:
         """Write the line of this epoch."""
-        path, first = Path(self.path), training.epoch == 1
+        first = training.epoch == 1
+        if first or self._file is None:
+            self._file = self._begun()
+        path = self._file
         row = {"epoch": training.epoch, **{name: values[-1] for name, values in training.history.items()}}
-        if first:
-            self._check()  # another training may have written it meanwhile
         with path.open("w" if first else "a", encoding="utf-8", newline="") as file:
             if path.suffix == ".jsonl":
                 known = {name: value if math.isfinite(value) else None for name, value in row.items()}
