@@ -719,3 +719,9 @@ def test_several_labels_are_0_or_1(form, other):
     X, y, _ = table("several labels")
     with pytest.raises(ValueError, match=rf"y of several labels must hold 0 and 1 alone, but holds \[{other}\]"):
         xpnn.MLPClassifier((4,)).fit(X, form(np.where(y == 1, other, 0)))
+
+
+@pytest.mark.parametrize("sizes", [(8,), [8], 8])
+def test_what_comes_first_of_a_regressor_is_the_loss(sizes):
+    with pytest.raises(InputError, match=r"it is the first parameter, .* did you mean hidden_layer_sizes=.?8"):
+        xpnn.MLPRegressor(sizes).fit(X, Y)

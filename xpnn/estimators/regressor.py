@@ -12,6 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
 
 from xpnn.activations import Activation, Exp, Linear
+from xpnn.errors import InputError
 from xpnn.estimators import inputs, scikit, validation
 from xpnn.estimators.base import Perceptron, all_or_nothing
 from xpnn.losses import (
@@ -242,6 +243,14 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         """
         self._fit(X, y, sample_weight, incremental=True)
         return self
+
+    def _validate_params(self) -> None:
+        if isinstance(self.loss, tuple | list | int):
+            raise InputError(
+                f"loss must be a name or Loss object, got {self.loss!r}: it is the first parameter, as in "
+                f"scikit-learn; did you mean hidden_layer_sizes={self.loss!r}?"
+            )
+        super()._validate_params()
 
     def _targets(self, y: HostArray, *, incremental: bool = False) -> HostArray:
         f, _, trained = self._output()
