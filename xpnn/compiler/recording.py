@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -125,10 +125,17 @@ def mapped(function: Callable[[Any], Any], tree: Any) -> Any:
     return function(tree)
 
 
-def flat(tree: Any) -> Iterator[Any]:
+def flat(tree: Any) -> list[Any]:
     """The leaves."""
-    if isinstance(tree, tuple | list | dict):
-        for each in tree.values() if isinstance(tree, dict) else tree:
-            yield from flat(each)
-    else:
-        yield tree
+    if not isinstance(tree, _BRANCHES):
+        return [tree]
+    leaves = []
+    for each in tree.values() if isinstance(tree, dict) else tree:
+        if isinstance(each, _BRANCHES):
+            leaves += flat(each)
+        else:
+            leaves.append(each)
+    return leaves
+
+
+_BRANCHES = tuple, list, dict
