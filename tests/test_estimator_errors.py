@@ -14,6 +14,7 @@ from .conftest import LIBRARIES
 pytest.importorskip("sklearn")
 from scipy.sparse import csr_array
 from sklearn import base, config_context, model_selection, neural_network, pipeline, preprocessing
+from sklearn.exceptions import ConvergenceWarning
 
 from .test_estimators import table
 
@@ -725,3 +726,11 @@ def test_several_labels_are_0_or_1(form, other):
 def test_what_comes_first_of_a_regressor_is_the_loss(sizes):
     with pytest.raises(InputError, match=r"it is the first parameter, .* did you mean hidden_layer_sizes=.?8"):
         xpnn.MLPRegressor(sizes).fit(X, Y)
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("cls", [xpnn.MLPClassifier, xpnn.MLPRegressor])
+def test_warnings_point_to_the_line_that_called(cls, solver):
+    with pytest.warns(ConvergenceWarning) as caught:
+        cls(hidden_layer_sizes=(4,), max_iter=2, solver=solver).fit(X, Y)
+    assert [each.filename for each in caught] == [__file__]
