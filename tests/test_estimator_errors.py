@@ -237,6 +237,9 @@ def test_a_part_of_a_stream_may_weigh_nothing():
     model = xpnn.MLPClassifier((4,), class_weight={0: 0}).partial_fit(X, Y, classes=np.unique(Y))
     model.partial_fit(X[Y == 0], Y[Y == 0])
     assert model.t_ == len(Y) + (Y == 0).sum()
+    before = model.coefs_[0].copy()
+    assert np.isfinite(model.partial_fit(X, Y).coefs_[0]).all()  # the stream goes on
+    assert np.any(model.coefs_[0] != before)
 
 
 def test_what_is_held_out_must_weigh_something():

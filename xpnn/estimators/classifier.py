@@ -216,7 +216,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
             Data to compute ``validation_loss_curve_`` on after each epoch, without the penalty `alpha`. With
             ``early_stopping=True`` they are watched, and nothing of X is held out. A Pipeline hands them over as they
             are: transform them before, or give their parts.
-        X_val, y_val : optional
+        X_val : array, table or sparse matrix, shape (m, d), optional
+        y_val : array, shape (m,), or (m, k) of 0 and 1, optional
             Their parts by themselves, as scikit-learn's estimators take them: a Pipeline with
             ``transform_input=["X_val"]`` transforms X_val as it does X, with metadata routing and
             ``set_fit_request(X_val=True, y_val=True)``.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import importlib.util
-import itertools
 import json
 import math
 import os
@@ -61,14 +60,14 @@ class HistoryFile(Callback):
         if "{n}" not in Path(self.path).name:
             self._check()  # another training may have written it meanwhile
             return Path(self.path)
-        for n in itertools.count(1):
+        n = 1
+        while True:
             path = Path(self.path).with_name(Path(self.path).name.replace("{n}", str(n)))
             try:
                 path.open("x", encoding="utf-8").close()  # nobody else's from now on
                 return path
             except FileExistsError:
-                continue
-        raise AssertionError
+                n += 1
 
     def epoch_end(self, training: Training) -> None:
         """Write the line of this epoch."""
