@@ -27,7 +27,7 @@ import numpy as np
 import xpnn
 from xpnn import arrays, backends, bench, text
 from xpnn.bench import measure, report
-from xpnn.compiler import llvm, mkl
+from xpnn.compiler import gemm, llvm
 from xpnn.training.step import first_state, make_step
 
 WORKLOADS = [
@@ -224,7 +224,7 @@ def child(program, index, rows):
 
 
 def xpnn_run(workload, X, y):
-    llvm.available(), mkl.available()  # imports the rest
+    llvm.available(), gemm.available()  # imports the rest
     return lambda: train(workload, X, y, epochs=1)
 
 

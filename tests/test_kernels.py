@@ -9,7 +9,7 @@ import pytest
 
 import xpnn
 from xpnn import backends
-from xpnn.compiler import Compiled, kernels, llvm, mkl
+from xpnn.compiler import Compiled, gemm, kernels, llvm
 from xpnn.compiler.chains import Chain
 from xpnn.compiler.record import record
 
@@ -17,7 +17,7 @@ from .test_compiler import assert_same
 
 xp = backends.get("numpy").namespace()
 needs_llvm = pytest.mark.skipif(not llvm.available(), reason="llvmlite is not installed")
-needs_mkl = pytest.mark.skipif(not mkl.available(), reason="there is no MKL beside NumPy's BLAS")
+needs_gemm = pytest.mark.skipif(not gemm.available(), reason="there is no library to call products of")
 
 
 def each_by_each(xp, state, x, n):
@@ -306,9 +306,19 @@ def test_an_llvm_that_is_too_old_is_not_used(monkeypatch):
 # products
 
 
-@needs_mkl
+@pytest.fixture(params=["mkl", "openblas"])
+def blas(request, monkeypatch):
+    """Products of each library, whichever is the faster one here."""
+    library = getattr(gemm, f"_{request.param}")() if llvm.available() else None
+    if library is None:
+        pytest.skip(f"{request.param} is not here, or no LLVM")
+    monkeypatch.setattr(gemm, "_library", lambda: library)
+    return request.param
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_products_of_mkl_are_those_of_numpy(dtype, rng):
+def test_products_are_those_of_numpy(dtype, rng, blas):
+    close = {"rtol": 1e-5, "atol": 1e-6} if dtype == "float32" else {"rtol": 1e-12, "atol": 1e-14}
     a, b = rng.normal(size=(12, 7)).astype(dtype), rng.normal(size=(7, 9)).astype(dtype)
     wide = rng.normal(size=(24, 14)).astype(dtype)
     for left, right in [
@@ -323,20 +333,51 @@ def test_products_of_mkl_are_those_of_numpy(dtype, rng):
         (a[:, :1], b[:1]),
     ]:
         out = np.full((12, 9), np.nan, dtype)
-        mkl.Product()(left, right, out)
-        np.testing.assert_allclose(out, left @ right, rtol=1e-5 if dtype == "float32" else 1e-12)
+        gemm.Product()(left, right, out)
+        np.testing.assert_allclose(out, left @ right, **close)
         rows = np.zeros((12, 9), dtype)
-        mkl.Product()(left[3:8], right, rows[3:8])
-        np.testing.assert_allclose(rows[3:8], (left @ right)[3:8], rtol=1e-5 if dtype == "float32" else 1e-12)
+        gemm.Product()(left[3:8], right, rows[3:8])
+        np.testing.assert_allclose(rows[3:8], (left @ right)[3:8], **close)
         assert not rows[:3].any()
         assert not rows[8:].any()
 
 
-def test_without_mkl_products_are_numpys(monkeypatch, rng):
-    monkeypatch.setattr(mkl, "_products", dict)
-    assert not mkl.available()
+@needs_gemm
+@pytest.mark.parametrize(
+    ("processor", "others"),
+    [("znver4", True), ("bdver2", True), ("sapphirerapids", False), ("skylake-avx512", False)],
+)
+def test_mkl_is_used_on_processors_that_it_is_made_for(monkeypatch, processor, others):
+    monkeypatch.setattr(llvm, "processor", lambda: processor)
+    found, mkl, openblas = gemm._library.__wrapped__(), gemm._mkl(), gemm._openblas()
+    wanted = openblas if others or mkl is None else mkl
+    assert found == (wanted or gemm._Library({}))
+
+
+@needs_gemm
+def test_products_that_a_library_does_no_sooner_are_left_to_numpy(monkeypatch):
+    one, other = (gemm._Library(gemm._library().functions, ahead=ahead) for ahead in (True, False))
+    shapes = {
+        "middling": ((200, 100), 64),
+        "small": ((20, 30), 10),
+        "narrow": ((400, 4), 100),
+        "row": ((1, 4096), 4096),
+    }
+    for library, wanted in (
+        (one, {"middling": (1, 2), "small": (0, 0), "narrow": (0, 2), "row": (1, 2)}),
+        (other, {"middling": (0, 2), "small": (0, 0), "narrow": (0, 2), "row": (0, 0)}),
+    ):
+        monkeypatch.setattr(gemm, "_library", lambda library=library: library)
+        found = {n: tuple(gemm.parts(*shape, np.float64, lanes) for lanes in (1, 2)) for n, shape in shapes.items()}
+        assert found == wanted
+        assert not gemm.parts((200, 100), 64, np.int64, 2)
+
+
+def test_without_a_library_products_are_numpys(monkeypatch, rng):
+    monkeypatch.setattr(gemm, "_library", lambda: gemm._Library({}))
+    assert not gemm.available()
     a, out = rng.normal(size=(4, 4)), np.zeros((4, 4))
-    mkl.Product()(a, a, out)
+    gemm.Product()(a, a, out)
     np.testing.assert_array_equal(out, a @ a)
 
 
@@ -383,7 +424,7 @@ def test_vecdot_of_more_than_vectors_is_as_it_is(rng):
         assert_same(compiled((), x, y), rows(xp, (), x, y))
 
 
-@needs_mkl
+@needs_gemm
 @pytest.mark.parametrize("n", [100, 3000])
 def test_a_prediction_does_not_keep_its_data_alive(rng, n):
     X = rng.normal(size=(n, 300))
@@ -397,7 +438,7 @@ def test_a_prediction_does_not_keep_its_data_alive(rng, n):
     assert alive() is None
 
 
-@needs_mkl
+@needs_gemm
 @pytest.mark.parametrize("which", ["a", "b", "out"])
 def test_an_interrupt_in_between_leaves_no_address_of_another_array(rng, monkeypatch, which):
     def arrays():
@@ -406,11 +447,11 @@ def test_an_interrupt_in_between_leaves_no_address_of_another_array(rng, monkeyp
     def interrupted(x):
         raise KeyboardInterrupt
 
-    product, first = mkl.Product(), arrays()
+    product, first = gemm.Product(), arrays()
     product(**first)
     second = first | {which: arrays()[which]}
     with monkeypatch.context() as patched:
-        patched.setattr(mkl, "_address", interrupted)
+        patched.setattr(gemm, "_address", interrupted)
         with pytest.raises(KeyboardInterrupt):
             product(**second)
     product(**second)

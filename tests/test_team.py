@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import xpnn
-from xpnn.compiler import blas, llvm, mkl, parallel, team, together
+from xpnn.compiler import blas, gemm, llvm, parallel, team, together, trial
 from xpnn.compiler import steps as stepping
 from xpnn.compiler.team import Team
 
@@ -111,6 +111,23 @@ def test_others_do_take_parts(count):
     until(taken)
 
 
+def test_one_may_do_all_though_others_are_awake(count):
+    members = Team(2)
+    parts = Parts(members, count, long=10_000)
+
+    def taken():
+        members.wake()
+        parts.done(20)
+        return len(parts.threads) == 2
+
+    until(taken)
+    (before, _) = parts.done()
+    members.wake(False)
+    assert parts.done(200) == [before + 200] * 2
+    assert len(parts.threads) == 1
+    until(taken)  # when they are to do some again
+
+
 def test_they_fall_asleep_and_are_woken_again(count, monkeypatch):
     monkeypatch.setattr(team, "SPIN", 1000)
     monkeypatch.setattr(team, "STAY", 1000)
@@ -138,11 +155,11 @@ def test_where_there_can_be_no_more_threads_one_does_all(count, monkeypatch):
 
 EXIT = """
 import numpy as np
-from xpnn.compiler import mkl, team
+from xpnn.compiler import gemm, team
 assert team.available()
 members = team.Team(2)
 a, out = np.ones((300, 300)), np.empty((300, 300))
-product = mkl.Product(members, 2)
+product = gemm.Product(members, 2)
 for _ in range(20):
     members.wake()
     product(a, a, out)
@@ -177,11 +194,11 @@ def test_two_threads_with_a_team_each(count):
 FORK = """
 import os
 import numpy as np
-from xpnn.compiler import mkl, team
+from xpnn.compiler import gemm, team
 assert team.available()
 members = team.Team(2)
 a = np.ones((400, 300))
-product, out = mkl.Product(members, 2), np.empty((400, 400))
+product, out = gemm.Product(members, 2), np.empty((400, 400))
 members.wake()
 for _ in range(1000):
     product(a, a.T, out)
@@ -206,12 +223,12 @@ def test_in_a_child_process_there_are_threads_too():
 # products
 
 
-@pytest.mark.skipif(not mkl.available(), reason="there is no MKL beside NumPy's BLAS")
+@pytest.mark.skipif(not gemm.available(), reason="there is no library to call products of")
 @pytest.mark.parametrize("n", [1, 2, 5, 40])
 @pytest.mark.parametrize("parts", [1, 2, 3])
 def test_products_in_parts_of_rows(parts, n, dtype, rng):
     members = Team(3)
-    product = mkl.Product(members if parts > 1 else None, parts)
+    product = gemm.Product(members if parts > 1 else None, parts)
     rtol = 1e-5 if dtype == "float32" else 1e-12
     kept = np.full((n, 9), np.nan, dtype)
     for k in (7, 7, 12):
@@ -242,10 +259,10 @@ def shared(monkeypatch):
         monkeypatch.setattr(stepping, "WORTH", 0)
         monkeypatch.setattr(together, "CHAIN", 1)
         for name in ("WORTH", "PART"):
-            monkeypatch.setattr(mkl, name, 1)
+            monkeypatch.setattr(gemm, name, 1)
         monkeypatch.setattr(blas.threads, "count", lambda: lanes)
         calls, wake = [], Team.wake
-        monkeypatch.setattr(Team, "wake", lambda self: calls.append(self.lanes) or wake(self))
+        monkeypatch.setattr(Team, "wake", lambda self, *others: calls.append(self.lanes) or wake(self, *others))
         return calls
 
     return use
@@ -297,14 +314,32 @@ def test_the_numbers_do_not_depend_on_whether_anyone_was_awake(dtype, rng, share
     network, loss = xpnn.mlp([5, 40, 7, 3], hidden="gelu", output="softmax"), xpnn.CategoricalCrossentropy()
     batches = ragged(rng, dtype, weighted=True, sizes=(128, 101) * 20)
     together = steps(network, loss, xpnn.Adam(), batches)
-    monkeypatch.setattr(Team, "wake", lambda self: None)
+    monkeypatch.setattr(Team, "wake", lambda self, *others: None)
     alone = steps(network, loss, xpnn.Adam(), batches)
     np.testing.assert_array_equal(together[0].params, alone[0].params)
     np.testing.assert_array_equal(together[1], alone[1])
 
 
-def test_without_mkl_there_is_no_team_as_products_would_be_left_to_one_thread(monkeypatch):
-    monkeypatch.setattr(mkl, "_products", dict)
+def test_a_step_does_not_depend_on_who_is_tried(dtype, rng, shared, monkeypatch):
+    """While it is found out whether others help, some steps are theirs too and some are not."""
+    shared(2)
+    network, loss = xpnn.mlp([5, 40, 7, 3], hidden="gelu", output="softmax"), xpnn.CategoricalCrossentropy()
+    batches = ragged(rng, dtype, weighted=True, sizes=(128, 101) * 60)
+    monkeypatch.setattr(trial, "SETTLE", 0.0)
+    ways = []
+    end = trial.Trial.end
+    monkeypatch.setattr(trial.Trial, "end", lambda self: ways.append(self.costly) or end(self))
+    tried = steps(network, loss, xpnn.Adam(), batches)
+    assert set(ways) == {True, False}
+    assert len(ways) == len(batches)
+    monkeypatch.setattr(Team, "wake", lambda self, *others: None)
+    alone = steps(network, loss, xpnn.Adam(), batches)
+    np.testing.assert_array_equal(tried[0].params, alone[0].params)
+    np.testing.assert_array_equal(tried[1], alone[1])
+
+
+def test_without_products_there_is_no_team_as_they_would_be_left_to_one_thread(monkeypatch):
+    monkeypatch.setattr(gemm, "_library", lambda: gemm._Library({}))
     assert not together.available()
     assert stepping.Steps(lambda xp, state, x: state[0], np, work=10**6)._shared is not None
     compiled = together.Together(lambda xp, state, x: state[0], np)
@@ -315,7 +350,7 @@ def test_without_mkl_there_is_no_team_as_products_would_be_left_to_one_thread(mo
 def test_small_steps_wake_nobody(rng, monkeypatch):
     woken = []
     monkeypatch.setattr(blas.threads, "count", lambda: 2)
-    monkeypatch.setattr(Team, "wake", lambda self: woken.append(self.lanes))
+    monkeypatch.setattr(Team, "wake", lambda self, *others: woken.append(self.lanes))
     network, loss = xpnn.mlp([5, 9, 3], output="softmax"), xpnn.CategoricalCrossentropy()
     steps(network, loss, xpnn.Adam(), ragged(rng, "float64", weighted=False, sizes=(128, 128)))
     assert not woken
@@ -331,7 +366,7 @@ def test_predictions_of_a_team(dtype, rng, monkeypatch):
     monkeypatch.setattr(rows, "WORTH", 1)
     monkeypatch.setattr(blas.threads, "count", lambda: 2)
     woken, wake = [], Team.wake
-    monkeypatch.setattr(Team, "wake", lambda self: woken.append(self.lanes) or wake(self))
+    monkeypatch.setattr(Team, "wake", lambda self, *others: woken.append(self.lanes) or wake(self, *others))
     for _ in range(2):
         np.testing.assert_allclose(model.predict(X), expected, rtol=1e-4 if dtype == "float32" else 1e-12, atol=1e-6)
     assert woken == [2, 2]

@@ -15,7 +15,7 @@ import numpy as np
 from xpnn import arrays, backends
 from xpnn.backends import Backend
 from xpnn.bench.workload import Workload
-from xpnn.compiler import mkl, team, together
+from xpnn.compiler import gemm, team, together
 from xpnn.compiler.blas import threads
 from xpnn.compiler.parallel import on_threads
 from xpnn.compiler.steps import ALONE, ENOUGH, WORTH
@@ -255,14 +255,14 @@ def _product(library: str, workload: Workload) -> Callable[[Any, Any, Any], Any]
 
 
 def _together(lanes: int) -> Callable[[Any, Any, Any], Any]:
-    """Products by MKL where that pays, each thread with its rows."""
+    """Products called from machine code where that pays, each thread with its rows."""
     members = team.Team(lanes) if lanes > 1 else None
     products: dict[int, Callable[[Any, Any, Any], Any]] = {}
 
     def multiply(a: Any, b: Any, out: Any) -> Any:
         if id(out) not in products:
-            parts = mkl.parts(out.shape, a.shape[1], out.dtype, lanes)
-            products[id(out)] = mkl.Product(members if parts > 1 else None, parts) if parts else np.dot
+            parts = gemm.parts(out.shape, a.shape[1], out.dtype, lanes)
+            products[id(out)] = gemm.Product(members if parts > 1 else None, parts) if parts else np.dot
         if members is not None:
             members.wake()
         products[id(out)](a, b, out)

@@ -35,6 +35,15 @@ def available() -> bool:
     return True
 
 
+@cache
+def processor() -> str:
+    """LLVM's name of this one."""
+    import llvmlite.binding as llvm
+
+    name: str = llvm.get_host_cpu_name()
+    return name
+
+
 def flushing(lines: Iterable[str]) -> tuple[list[str], list[str]]:
     """What to declare, and these lines of a function with numbers too small for a normal exponent taken for 0.
 

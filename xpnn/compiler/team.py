@@ -36,7 +36,8 @@ STINT = 100_000
 """Ticks after which it does so between two parts, too: else it might have to in the middle of one."""
 
 _BOX = 256
-"""Bytes of what two threads tell each other of a part: its state, and, in another cache line, function and table."""
+"""Bytes of what two threads tell each other of a part: its state, and, in another cache line, function and table. As
+many come before all boxes: whether all parts are to be done without others."""
 
 _CALLS = """
 declare void @llvm.x86.sse2.pause()
@@ -77,7 +78,18 @@ entry:
   %at.function = getelementptr i64, ptr %table, i64 2
   %function = load ptr, ptr %at.function
   %parts = getelementptr i64, ptr %table, i64 3
-  br label %offer
+  %at.alone = getelementptr i8, ptr %boxes, i64 -{box}
+  %alone = load i64, ptr %at.alone
+  %others = icmp eq i64 %alone, 0
+  br i1 %others, label %offer, label %all
+all:
+  %k = phi i64 [0, %entry], [%k.next, %all]
+  %k.at = getelementptr ptr, ptr %parts, i64 %k
+  %k.part = load ptr, ptr %k.at
+  call void %function(ptr %k.part)
+  %k.next = add i64 %k, 1
+  %k.more = icmp slt i64 %k.next, %count
+  br i1 %k.more, label %all, label %end
 offer:
   %i = phi i64 [1, %entry], [%i.next, %offer]
   %i.at = getelementptr ptr, ptr %parts, i64 %i
@@ -219,21 +231,25 @@ class Team:
     def __init__(self, lanes: int) -> None:
         self.lanes = lanes
         self.fork, self._serve = _functions()  # fork(table), as `table` makes it
-        self._memory = (ctypes.c_int64 * (_BOX // 8 * (lanes - 1) + 8))()
+        self._memory = (ctypes.c_int64 * (_BOX // 8 * lanes + 8))()
         start = ctypes.addressof(self._memory)
-        self._boxes = start + -start % 64
+        self._boxes = start + -start % 64 + _BOX
+        self._alone = ctypes.c_int64.from_address(self._boxes - _BOX)
         self._served = [False] * (lanes - 1)
         _teams.add(self)
 
     def table(self, keep: list[Any], function: Callable[[int], None], parts: Sequence[int]) -> int:
-        """The address of a table for `fork`: the function's tables, one for each part, as many as lanes or fewer."""
+        """The address of a table for `fork`: the function's tables, one for each of two parts or more."""
         address = ctypes.cast(function, ctypes.c_void_p).value or 0  # type: ignore[arg-type]
         entries = (ctypes.c_int64 * (3 + len(parts)))(self._boxes, len(parts), address, *parts)
         keep.append((entries, function, self))
         return ctypes.addressof(entries)
 
-    def wake(self) -> None:
-        """See to it that others look out for parts, if there can be any more threads."""
+    def wake(self, others: bool = True) -> None:
+        """See to it that others look out for parts, if there can be any more threads; or that one does all of them."""
+        self._alone.value = not others
+        if not others:
+            return
         for i, served in enumerate(self._served):
             if not served:
                 self._served[i] = True  # and where there is no thread for it, it is not tried again

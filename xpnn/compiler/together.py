@@ -1,7 +1,7 @@
 """Recorded functions of which several threads do the long calls together, each a part of the rows.
 
 Between these calls one thread is enough: what others would do there takes less time than telling them. Matrix
-products are MKL's where it is the faster one. Without `xpnn.compiler.team` there is one thread.
+products are those of `xpnn.compiler.gemm`. Without `xpnn.compiler.team` there is one thread.
 """
 
 from __future__ import annotations
@@ -13,20 +13,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.compiler import Compiled, mkl, team
+from xpnn.compiler import Compiled, gemm, team
 from xpnn.compiler.emit import Emitter, Memory
 from xpnn.compiler.kernels import table
 from xpnn.compiler.plan import Group, Plan
 from xpnn.compiler.recording import Call, Recording, Value
 from xpnn.compiler.team import Team
+from xpnn.compiler.trial import Trial
 
 CHAIN = 1 << 17
 """Elements of a chain times calls times bytes of a number that a thread should have to do: some two microseconds."""
 
+GAIN = 0.05
+"""The part of a step's time that others must save to be kept awake."""
+
 
 def available() -> bool:
-    """Whether a team does all that is long: without MKL products would be left to one thread of NumPy's library."""
-    return team.available() and mkl.available()
+    """Whether a team does all that is long: else products would be left to one thread of NumPy's library."""
+    return team.available() and gemm.available()
 
 
 class TeamEmitter(Emitter):
@@ -42,19 +46,21 @@ class TeamEmitter(Emitter):
         super()._work()
         if self._forks:
             assert self._team is not None
-            self._run.insert(start, f"{self._global(self._team.wake)}()")
+            trial = Trial(GAIN)
+            self._run.insert(start, f"{self._global(self._team.wake)}({self._global(trial.begin)}())")
+            self._run.append(f"{self._global(trial.end)}()")
 
     def _multiply(self, call: Call) -> str:
         assert isinstance(call.result, Value)
         out, k = call.result.array, call.reads[0].array.shape[1]
-        parts = mkl.parts(out.shape, k, out.dtype, self._lanes) if call.function is np.dot else 0
+        parts = gemm.parts(out.shape, k, out.dtype, self._lanes) if call.function is np.dot else 0
         if not parts:
             return super()._multiply(call)
         self._forks = self._forks or parts > 1
         arguments = f"{self._global(self._team, 'team')}, {parts}" if parts > 1 else ""
         name = self._new("product")
         # made in `bind`: it gets to know the state's arrays, and is to go when they go
-        self._bind.append(f"{name} = {self._global(mkl.Product)}({arguments})")
+        self._bind.append(f"{name} = {self._global(gemm.Product)}({arguments})")
         return name
 
     def _kernel(self, group: Group, spans: list[tuple[int, int]]) -> list[str]:

@@ -1,9 +1,10 @@
-"""Matrix products by Intel's Math Kernel Library, where it is installed beside a NumPy that has another BLAS.
+"""Matrix products called from machine code, so that several threads can share one: GEMM of the faster library.
 
-On many x86 processors its products take less time than those of the OpenBLAS that NumPy comes with. Each call uses
-one thread, the one that makes it: if nothing else in the program uses this library, its threading layer is set to the
-sequential one, for the whole program; if something does, it is left alone, and NumPy multiplies. Calls are made from
-machine code, so `xpnn.compiler.llvm` is needed too: ``pip install 'xpnn[fast]'`` brings both where they exist.
+On Intel's processors that is their Math Kernel Library, where it is installed; each call uses the thread that makes
+it: if nothing else in the program uses this library, its threading layer is set to the sequential one, for the whole
+program; if something does, it is left alone. On other processors, where it does without their widest vectors, and
+where it is not there, it is the OpenBLAS that NumPy comes with. `xpnn.compiler.llvm` is needed:
+``pip install 'xpnn[fast]'`` brings it, and MKL.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import ctypes
 import importlib.metadata
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -30,61 +32,95 @@ _WORDS = ("layout_a", "layout_b", "n", "m", "k", "row_a", "row_b", "row_out", "a
 """What the table of a product tells: how the factors lie in memory, sizes, elements from row to row, addresses."""
 
 _CALL = """%multiply = inttoptr i64 {address} to ptr
-call void %multiply(i32 {row_major}, i32 %layout_a, i32 %layout_b, i32 %n, i32 %m, i32 %k, {kind} 1.0,
-  ptr %a, i32 %row_a, ptr %b, i32 %row_b, {kind} 0.0, ptr %out, i32 %row_out)"""
+call void %multiply(i32 {row_major}, i32 %layout_a, i32 %layout_b, {int} %n, {int} %m, {int} %k, {kind} 1.0,
+  ptr %a, {int} %row_a, ptr %b, {int} %row_b, {kind} 0.0, ptr %out, {int} %row_out)"""
+
+
+@dataclass(frozen=True)
+class _Library:
+    """Where products are from."""
+
+    functions: dict[Any, Callable[[int], None]]  # of a product's table, for each dtype
+    ahead: bool = False  # of NumPy's own, on one thread too
 
 
 @cache
-def _products() -> dict[Any, Callable[[int], None]]:
-    """The function of a product's table for each dtype; none if MKL is not here, or if NumPy has it anyway."""
-    if any(each.internal_api == "mkl" for each in libraries()) or not llvm.available():
-        return {}
+def _library() -> _Library:
+    """The faster one of those that are here; without functions if there is none."""
+    if not llvm.available():
+        return _Library({})
+    return (_mkl() if not llvm.processor().startswith(_OTHERS) else None) or _openblas() or _Library({})
+
+
+_OTHERS = ("znver", "bdver", "btver", "amdfam", "k8")
+"""How LLVM's names of processors begin that are not Intel's."""
+
+
+def _mkl() -> _Library | None:
+    if any(each.internal_api == "mkl" for each in libraries()):  # NumPy has it anyway
+        return None
     try:
         files = importlib.metadata.files("mkl") or []
         library = ctypes.CDLL(str(next(f.locate() for f in files if "mkl_rt" in f.name and f.suffix != ".lib")))
         if library.MKL_Set_Threading_Layer(_SEQUENTIAL) != _SEQUENTIAL:  # somebody has chosen another already
-            return {}
-        return {
-            np.dtype(np.float32): _compiled(library.cblas_sgemm, "float"),
-            np.dtype(np.float64): _compiled(library.cblas_dgemm, "double"),
-        }
+            return None
+        return _Library(_compiled(library, "cblas_{}gemm", "i32"), ahead=True)
     except (importlib.metadata.PackageNotFoundError, StopIteration, OSError, AttributeError, llvm.CannotCompile):
-        return {}
+        return None
 
 
-def _compiled(function: Any, kind: str) -> Callable[[int], None]:
-    """The call with the arguments of a table."""
+def _openblas() -> _Library | None:
+    """That of NumPy's packages: sizes have 64 bits, as the name says."""
+    for each in libraries():
+        for name in ("scipy_cblas_{}gemm64_", "cblas_{}gemm64_"):
+            try:
+                return _Library(_compiled(each.dynlib, name, "i64"))
+            except (AttributeError, llvm.CannotCompile):
+                continue
+    return None
+
+
+def _compiled(library: Any, name: str, integer: str) -> dict[Any, Callable[[int], None]]:
+    """For each dtype the call with the arguments of a table."""
     fetched = []
-    for i, name in enumerate(_WORDS):
-        type_ = "ptr" if name in ("a", "b", "out") else "i32"
-        fetched += [f"%at.{name} = getelementptr i64, ptr %table, i64 {i}", f"%{name} = load {type_}, ptr %at.{name}"]
-    address = ctypes.cast(function, ctypes.c_void_p).value
-    declared, call = llvm.flushing([_CALL.format(address=address, row_major=_ROW_MAJOR, kind=kind)])
-    text = "\n".join([*declared, "define void @kernel(ptr %table) {", *fetched, *call, "ret void", "}", ""])
-    return llvm.compiled(text, ctypes.c_void_p)
+    for i, word in enumerate(_WORDS):
+        type_ = "ptr" if word in ("a", "b", "out") else "i32" if word.startswith("layout") else integer
+        fetched += [f"%at.{word} = getelementptr i64, ptr %table, i64 {i}", f"%{word} = load {type_}, ptr %at.{word}"]
+    functions = {}
+    for dtype, letter, kind in ((np.float32, "s", "float"), (np.float64, "d", "double")):
+        address = ctypes.cast(getattr(library, name.format(letter)), ctypes.c_void_p).value
+        multiply = _CALL.format(address=address, row_major=_ROW_MAJOR, kind=kind, int=integer)
+        declared, call = llvm.flushing([multiply])
+        text = "\n".join([*declared, "define void @kernel(ptr %table) {", *fetched, *call, "ret void", "}", ""])
+        functions[np.dtype(dtype)] = llvm.compiled(text, ctypes.c_void_p)
+    return functions
 
 
 def available() -> bool:
-    """Whether there are products of MKL's to be had."""
-    return bool(_products())
+    """Whether there are such products."""
+    return bool(_library().functions)
 
 
 def parts(shape: tuple[int, ...], k: int, dtype: Any, lanes: int) -> int:
     """How many of the threads should do a product together, of that shape and k numbers summed up; 0: NumPy should.
 
-    NumPy's library has kernels of its own for small products, good ones for results of a few rows or columns; but it
-    is better that each thread does the part whose factors it has made than that one fetches them all.
+    NumPy calls functions of its library for vectors, and has good kernels for small products and for results of a
+    few rows or columns; but it is better that each thread does the part whose factors it has made than that one
+    fetches them all.
     """
     n, m = shape
     work = n * m * k
+    library = _library()
     count = max(1, min(lanes, work * np.dtype(dtype).itemsize // PART))
-    if dtype not in _products() or work < (2 * WORTH if min(n, m) <= NARROW and count == 1 else WORTH):
+    if np.dtype(dtype) not in library.functions:
         return 0
-    return count
+    if library.ahead:
+        return 0 if work < (2 * WORTH if min(n, m) <= NARROW and count == 1 else WORTH) else count
+    return 0 if count == 1 or min(n, m) == 1 else count
 
 
 WORTH = 1 << 17
-"""Multiplications from which on MKL takes less time for most products."""
+"""Multiplications from which on a library that is ahead takes less time for most products."""
 
 NARROW = 16
 """Up to so many rows or columns of the result twice as many are needed for one thread."""
@@ -96,8 +132,8 @@ PART = 1 << 19
 class Product:
     """``out = a b`` of matrices of one dtype, many times; by NumPy where BLAS cannot read the layout of their memory.
 
-    What MKL is to know of an array is kept until another one comes in its place, or it is gone: factors are not kept
-    alive, as they may be somebody's data.
+    What the library is to know of an array is kept until another one comes in its place, or it is gone: factors are
+    not kept alive, as they may be somebody's data.
 
     Parameters
     ----------
@@ -137,7 +173,7 @@ class Product:
     def _take_out(self, out: NDArray[Any]) -> None:
         self._out = self._multiply = None
         self._a = _gone  # its rows may be cut otherwise
-        function, layout = _products().get(out.dtype), _layout(out)
+        function, layout = _library().functions.get(out.dtype), _layout(out)
         if function is not None and layout is not None and layout[0] == _AS_IT_IS:
             (n, m), address, lanes = out.shape, _address(out), len(self._tables)
             self._cuts = [n * i // lanes for i in range(lanes + 1)]
