@@ -246,7 +246,7 @@ class Team:
         return ctypes.addressof(entries)
 
     def wake(self, others: bool = True) -> None:
-        """See to it that others look out for parts, if there can be any more threads; or that one does all of them."""
+        """See to it that others look out for parts, if there can be any more threads; or one does all."""
         self._alone.value = not others
         if not others:
             return
