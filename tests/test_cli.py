@@ -344,6 +344,19 @@ def test_auto_says_which_backend_and_why(run):
     assert re.search(rf"^backend +numpy on cpu \({reason}\)$", run.train()[1], re.MULTILINE)
 
 
+@pytest.mark.parametrize("quiet", [False, True])
+def test_libraries_that_are_tried_are_told(run, monkeypatch, quiet):
+    """It takes seconds to load one."""
+    monkeypatch.setattr(backends, "installed", lambda: ["numpy", "jax"])
+    monkeypatch.setattr(fastest, "_WORTH_TRYING", 0.0)
+    monkeypatch.setattr(fastest, "_seconds_per_step", lambda *_: 1.0)
+    monkeypatch.setattr(backends, "usable_device", lambda name, device=None: "cpu")
+    code, _, err = run.train(*["--quiet"] * quiet)
+    assert code == 0
+    assert ("trying jax …\n" in err) == (not quiet)
+    assert "trying numpy" not in err
+
+
 @pytest.mark.parametrize("name", [name for name in backends.KNOWN if name in LIBRARIES])
 def test_each_backend_trains_the_same_model(run, name):
     run.train("--quiet", "--backend", "numpy")

@@ -14,9 +14,8 @@ X = np.linspace(-1, 1, 24, dtype=np.float32).reshape(8, 3)
 Y = np.asarray([[0.0], [1.0]] * 4, dtype=np.float32)
 
 
-def choose(steps, x=X, y=Y, device=None):
-    loss = losses.get("binary_crossentropy")
-    return fastest.choose(NETWORK, loss, SGD(0.1), x, y, steps=steps, device=device)
+def choose(steps, x=X, y=Y, **options):
+    return fastest.choose(NETWORK, losses.get("binary_crossentropy"), SGD(0.1), x, y, steps=steps, **options)
 
 
 class Fake:
@@ -109,6 +108,15 @@ def test_long_training_takes_the_fastest_library_on_its_best_device(timed, secon
 def test_the_reason_lists_what_was_measured_fastest_first(timed):
     timed(numpy=0.003, jax=0.002, torch=0.0012)
     assert choose(steps=100_000).reason == "ms per step: torch 1.2, jax 2, numpy 3"
+
+
+def test_those_that_take_a_while_to_load_are_told_before(timed):
+    told = []
+    timed(numpy=0.001, torch=0.002)
+    choose(steps=5000, trying=told.append)
+    assert not told
+    choose(steps=100_000, trying=told.append)
+    assert told == ["cupy", "torch", "jax"]
 
 
 def test_a_library_that_fails_in_the_trial_is_passed_over(timed):

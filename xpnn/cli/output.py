@@ -16,6 +16,11 @@ def say(text: str, stream: TextIO | None = None) -> None:
         discard(stream)
 
 
+def trying(library: str) -> None:
+    """Say what goes on while it is found out which library is fastest."""
+    say(f"trying {library} …", sys.stderr)
+
+
 def discard(stream: TextIO) -> None:
     """Send what a stream still holds, and all that follows, nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -11,7 +11,7 @@ from xpnn.cli import scores
 from xpnn.cli.data import Data, loss_of, read, save
 from xpnn.cli.destinations import refuse_same_files
 from xpnn.cli.options import Options
-from xpnn.cli.output import discard, say
+from xpnn.cli.output import discard, say, trying
 from xpnn.cli.parts import Parts, build
 from xpnn.cli.report import outcome, plan
 from xpnn.cli.scores import targets
@@ -124,7 +124,8 @@ def _choose(options: Options, parts: Parts, optimizer: optimizers.Optimizer, dat
     y = targets(data.y, parts.loss, data.schema)
     if isinstance(optimizer, optimizers.LBFGS):
         optimizer = optimizers.SGD()  # what a gradient takes is what an iteration takes, but for the line search
-    return choose(parts.network, parts.loss, optimizer, data.x[:size], y[:size], steps=steps, device=options.device)
+    x, tell = data.x[:size], None if options.quiet else trying
+    return choose(parts.network, parts.loss, optimizer, x, y[:size], steps=steps, device=options.device, trying=tell)
 
 
 def _fit(

@@ -12,7 +12,7 @@ from xpnn import activations, backends, text
 from xpnn.cli import scores
 from xpnn.cli.data import OUTPUT, Data, loss_of, outputs_of, read, save
 from xpnn.cli.destinations import refuse_same_files
-from xpnn.cli.output import say
+from xpnn.cli.output import say, trying
 from xpnn.cli.scores import targets
 from xpnn.cli.searching import FILES, Options
 from xpnn.errors import BackendError, InputError, TuningInterrupted, XpnnError
@@ -127,7 +127,8 @@ def _choose(options: Options, loss: Loss, data: Data) -> Choice:
     size = min(largest["batch_size"] or n, n)
     steps = options.trials * options.epochs * math.ceil(n / size)
     y = targets(data.y[:size], loss, schema)
-    return choose(network, loss, space.optimizer(largest), data.x[:size], y, steps=steps, device=options.device)
+    optimizer, x, tell = space.optimizer(largest), data.x[:size], None if options.quiet else trying
+    return choose(network, loss, optimizer, x, y, steps=steps, device=options.device, trying=tell)
 
 
 def _plan(options: Options, data: Data, choice: Choice) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -43,11 +44,13 @@ def choose(
     *,
     steps: int,
     device: str | None = None,
+    trying: Callable[[str], object] | None = None,
 ) -> Choice:
     """The fastest usable library and device for that many steps on batches like x and y.
 
     NumPy is timed first. Only if training with it would take longer than loading other libraries does are they
-    tried too, each on the device asked for or on its best one.
+    tried too, each on the device asked for or on its best one; `trying` is called with the name of each of these
+    before that, as it takes seconds.
 
     Raises
     ------
@@ -59,6 +62,8 @@ def choose(
     for name in backends.installed():
         if any(seconds * steps < _WORTH_TRYING for seconds in took.values()):
             break
+        if name != "numpy" and trying is not None:
+            trying(name)
         try:
             where = backends.usable_device(name, device)
             took[name, where] = _seconds_per_step(backends.get(name, where), where, network, loss, optimizer, x, y)
