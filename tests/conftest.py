@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
+import os
+import tempfile
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +13,10 @@ import pytest
 
 from xpnn import arrays, backends
 from xpnn.testing import libraries
+
+_kept = tempfile.TemporaryDirectory(prefix="xpnn-")
+os.environ["XPNN_CACHE_DIR"] = _kept.name  # not those of whoever runs the tests
+atexit.register(_kept.cleanup)
 
 if importlib.util.find_spec("jax"):
     import jax

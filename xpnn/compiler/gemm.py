@@ -31,9 +31,10 @@ _SEQUENTIAL = 1
 _WORDS = ("layout_a", "layout_b", "n", "m", "k", "row_a", "row_b", "row_out", "a", "b", "out")
 """What the table of a product tells: how the factors lie in memory, sizes, elements from row to row, addresses."""
 
-_CALL = """%multiply = inttoptr i64 {address} to ptr
-call void %multiply(i32 {row_major}, i32 %layout_a, i32 %layout_b, {int} %n, {int} %m, {int} %k, {kind} 1.0,
-  ptr %a, {int} %row_a, ptr %b, {int} %row_b, {kind} 0.0, ptr %out, {int} %row_out)"""
+_DECLARED = """declare void @xpnn_gemm(i32, i32, i32, {int}, {int}, {int}, {kind}, ptr, {int}, ptr, {int}, {kind},
+  ptr, {int})"""
+_CALL = """call void @xpnn_gemm(i32 {row_major}, i32 %layout_a, i32 %layout_b, {int} %n, {int} %m, {int} %k,
+  {kind} 1.0, ptr %a, {int} %row_a, ptr %b, {int} %row_b, {kind} 0.0, ptr %out, {int} %row_out)"""
 
 
 @dataclass(frozen=True)
@@ -88,11 +89,11 @@ def _compiled(library: Any, name: str, integer: str) -> dict[Any, Callable[[int]
         fetched += [f"%at.{word} = getelementptr i64, ptr %table, i64 {i}", f"%{word} = load {type_}, ptr %at.{word}"]
     functions = {}
     for dtype, letter, kind in ((np.float32, "s", "float"), (np.float64, "d", "double")):
-        address = ctypes.cast(getattr(library, name.format(letter)), ctypes.c_void_p).value
-        multiply = _CALL.format(address=address, row_major=_ROW_MAJOR, kind=kind, int=integer)
-        declared, call = llvm.flushing([multiply])
+        address = ctypes.cast(getattr(library, name.format(letter)), ctypes.c_void_p).value or 0
+        declared, call = llvm.flushing([_CALL.format(row_major=_ROW_MAJOR, kind=kind, int=integer)])
+        declared.append(_DECLARED.format(kind=kind, int=integer))
         text = "\n".join([*declared, "define void @kernel(ptr %table) {", *fetched, *call, "ret void", "}", ""])
-        functions[np.dtype(dtype)] = llvm.compiled(text, ctypes.c_void_p)
+        functions[np.dtype(dtype)] = llvm.compiled(text, ctypes.c_void_p, xpnn_gemm=address)
     return functions
 
 

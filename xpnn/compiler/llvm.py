@@ -10,8 +10,11 @@ import os
 import platform
 from collections.abc import Callable, Iterable
 from functools import cache, lru_cache
+from hashlib import sha256
 from threading import Lock
 from typing import Any
+
+from xpnn.compiler import store
 
 OLDEST = 20
 """The version of LLVM from which on its functions of floats are there for vectors too."""
@@ -83,8 +86,11 @@ if hasattr(os, "register_at_fork"):
 
 
 @lru_cache(maxsize=512)
-def compiled(text: str, *arguments: Any) -> Callable[..., None]:
+def compiled(text: str, *arguments: Any, **functions: int) -> Callable[..., None]:
     """The function called ``kernel`` in LLVM's text, with arguments of these types of `ctypes`.
+
+    `functions` are the addresses of those that the text declares. They are no part of it: what it is compiled to is
+    kept for other processes.
 
     Raises
     ------
@@ -102,14 +108,32 @@ def compiled(text: str, *arguments: Any) -> Callable[..., None]:
         except RuntimeError as error:
             raise CannotCompile(str(error)) from error
         target = llvm.Target.from_default_triple().create_target_machine(
-            cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3
+            cpu=processor(), features=llvm.get_host_cpu_features().flatten(), opt=3
         )
-        tuning = llvm.create_pipeline_tuning_options(speed_level=3)
-        tuning.loop_vectorization = True
-        passes = llvm.create_pass_builder(target, tuning)
-        passes.getModulePassManager().run(module, passes)
+        name = _name(text)
+        code, made = store.read(name), []
+        if code is None:
+            tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+            tuning.loop_vectorization = True
+            passes = llvm.create_pass_builder(target, tuning)
+            passes.getModulePassManager().run(module, passes)
+        for each, address in functions.items():
+            llvm.add_symbol(each, address)
         engine = llvm.create_mcjit_compiler(module, target)
+        engine.set_object_cache(lambda _, each: made.append(each), lambda _: code)
         engine.finalize_object()
         function: Any = ctypes.CFUNCTYPE(None, *arguments)(engine.get_function_address("kernel"))
+    for each in made:
+        store.write(name, each)
     function.engine = engine  # its memory is the function's
     return function
+
+
+def _name(text: str) -> str:
+    """Of the file of what the text is compiled to: what it depends on."""
+    import llvmlite
+    import llvmlite.binding as llvm
+
+    features = llvm.get_host_cpu_features().flatten()
+    where = (llvmlite.__version__, llvm.llvm_version_info, llvm.get_default_triple(), processor(), features)
+    return sha256(repr((where, text)).encode()).hexdigest()

@@ -42,9 +42,10 @@ many come before all boxes: whether all parts are to be done without others."""
 _CALLS = """
 declare void @llvm.x86.sse2.pause()
 declare i64 @llvm.readcyclecounter()
+declare i32 @xpnn_sched_yield()
+declare i32 @xpnn_usleep(i32)
 define internal void @yield() alwaysinline {{
-  %sched_yield = inttoptr i64 {sched_yield} to ptr
-  call i32 %sched_yield()
+  call i32 @xpnn_sched_yield()
   ret void
 }}
 define internal void @pause(i64 %look) alwaysinline {{
@@ -185,8 +186,7 @@ nap:
   %late = icmp sgt i64 %idle, %stay
   br i1 %late, label %end, label %napping
 napping:
-  %usleep = inttoptr i64 {usleep} to ptr
-  call i32 %usleep(i32 {nap})
+  call i32 @xpnn_usleep(i32 {nap})
   br label %look
 end:
   ret void
@@ -201,10 +201,9 @@ def _functions() -> tuple[Callable[[int], None], Callable[[int, int, int], None]
     library = ctypes.CDLL(None)
     words: dict[str, Any] = {"box": _BOX, "looks": LOOKS, "last": LOOKS - 1, "stint": STINT, "nap": NAP}
     words |= {"nothing": 0, "offered": 1, "taken": 2, "done": 3}
-    for name in ("sched_yield", "usleep"):
-        words[name] = ctypes.cast(getattr(library, name), ctypes.c_void_p).value
     i, p = ctypes.c_int64, ctypes.c_void_p
-    return llvm.compiled(_FORK.format(**words), p), llvm.compiled(_SERVE.format(**words), p, i, i)
+    calls = {f"xpnn_{name}": ctypes.cast(getattr(library, name), p).value or 0 for name in ("sched_yield", "usleep")}
+    return llvm.compiled(_FORK.format(**words), p, **calls), llvm.compiled(_SERVE.format(**words), p, i, i, **calls)
 
 
 @cache
