@@ -117,6 +117,10 @@ def test_those_that_take_a_while_to_load_are_told_before(timed):
     assert not told
     choose(steps=100_000, trying=told.append)
     assert told == ["cupy", "torch", "jax"]
+    told.clear()
+    timed(numpy=MemoryError("too wide"), torch=0.002)  # it may all end in an error
+    choose(steps=100_000, trying=told.append)
+    assert told == ["jax"]
 
 
 def test_a_library_that_fails_in_the_trial_is_passed_over(timed):

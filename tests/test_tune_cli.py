@@ -301,7 +301,7 @@ def test_what_a_gpu_library_raises_is_said_in_a_line(run, monkeypatch):
 def test_auto_tries_the_largest_network_of_the_space(run, monkeypatch):
     seen = []
 
-    def choose(network, loss, optimizer, x, y, *, steps, device):
+    def choose(network, loss, optimizer, x, y, *, steps, device, trying):
         seen.append((network.name, optimizer, x.shape, steps))
         return fastest.Choice("numpy", "cpu", "so said the test")
 

@@ -37,6 +37,7 @@ class Data:
     y_check: NDArray[Any]
     schema: Schema
     row_numbers: list[str]
+    gaps: list[str]
     weights: NDArray[np.float32] | None = None
 
     def placed(self, choice: Choice, loss: Loss) -> tuple[Array, Array, Array | None, tuple[Array, Array] | None]:
@@ -71,6 +72,7 @@ class Data:
         return [
             *(("not used", f"column {name!r}: {why}") for name, why in self.schema.ignored.items()),
             *(("note", f"column {name!r} {note}") for name in self.row_numbers),
+            *(("note", gap) for gap in self.gaps),
         ]
 
 
@@ -82,6 +84,7 @@ def read(
     validation: float,
     ignore: Sequence[str],
     seed: int,
+    missing: str,
     positive: str | None = None,
     sample_weight: str | None = None,
 ) -> Data:
@@ -95,6 +98,8 @@ def read(
     if not 0 <= validation < 1:
         raise InputError(f"--validation must be at least 0 and under 1, got {validation}.")
     table = tables.read(path)
+    if missing != "error":
+        table = tables.nan_as_empty(table)
     for name in targets:
         if name not in table.columns:
             parts = [part.strip() for part in name.split(",")]
@@ -110,10 +115,11 @@ def read(
     if task in ("binary", "multiclass"):
         table = tables.as_written(path, table, targets)
     ignore = _split(ignore, table)
-    weights = None if sample_weight is None else _weights(sample_weight, table, targets, ignore)
-    if sample_weight is not None:
-        ignore = [*ignore, sample_weight]
-    whole = tables.make_schema(table, table, targets, task, ignore)
+    weighted = [] if sample_weight is None else [_weight_column(sample_weight, table, targets, ignore)]
+    table, unused, gaps = _without_gaps(table, targets, task, [*ignore, *weighted], missing, weighted)
+    unused |= dict.fromkeys(weighted, "the weights of the rows")
+    ignore = [*ignore, *unused]
+    whole = tables.make_schema(table, table, targets, task, ignore, filled=missing == "fill")
     y = whole.outputs(table)
     rows, held = random.split(
         y.reshape(len(y), -1)[:, 0],
@@ -126,18 +132,17 @@ def read(
     if not len(rows):
         raise InputError(f"--validation {validation} of {table.height} rows leaves none to train on: use less.")
     part, check = table[rows], table[held]
-    schema = tables.make_schema(table, part, targets, task, ignore)
+    schema = tables.make_schema(table, part, targets, task, ignore, filled=missing == "fill")
     if positive is not None:
         schema = schema.with_positive(positive)
     x = schema.features(part)[0]
     x_check = schema.features(check)[0] if len(held) else x[:0]
     y_check = schema.outputs(check) if len(held) else y[:0]
     row_numbers = tables.row_numbers(table, schema)
-    if sample_weight is not None:
-        why = {sample_weight: "the weights of the rows"}
-        schema = dataclasses.replace(schema, ignored={**schema.ignored, **why})
-    weights = None if weights is None else weights[rows]
-    return Data(x, schema.outputs(part), x_check, y_check, schema, row_numbers, weights)
+    schema = dataclasses.replace(schema, ignored={**schema.ignored, **unused})
+    gaps += schema.gaps(table)
+    weights = tables.weights(table[sample_weight])[rows] if sample_weight is not None else None
+    return Data(x, schema.outputs(part), x_check, y_check, schema, row_numbers, gaps, weights)
 
 
 def _split(names: Sequence[str], table: pl.DataFrame) -> list[str]:
@@ -146,14 +151,42 @@ def _split(names: Sequence[str], table: pl.DataFrame) -> list[str]:
     return [part if part in table.columns else part.strip() for parts in each for part in parts if part.strip()]
 
 
-def _weights(name: str, table: pl.DataFrame, targets: Sequence[str], ignore: Sequence[str]) -> NDArray[np.float32]:
-    """The weight of each row, from the column of --sample-weight."""
+def _without_gaps(
+    table: pl.DataFrame,
+    targets: Sequence[str],
+    task: str,
+    ignore: Sequence[str],
+    missing: str,
+    weighted: Sequence[str],
+) -> tuple[pl.DataFrame, dict[str, str], list[str]]:
+    """The rows without empty cells, but for those to fill; what is not used, and why; a note on the others."""
+    if missing == "error":
+        return table, {}, []
+    # of the whole table: what cannot be used in it is named with its row there
+    used = tables.make_schema(table, table, targets, task, ignore, filled=True)
+    needed, what = [*targets, *weighted], "a target or weight" if weighted else "a target"
+    if missing == "drop":
+        needed, what = [*used.numeric, *used.text, *needed], "a cell that is needed"
+    complete = table.drop_nulls(needed)
+    if complete.height < 2:
+        raise InputError(
+            f"without rows that lack {what} {text.count(complete.height, 'row')} of {table.height} would be left: at "
+            f"least 2 are needed{', use --missing fill' * (missing == 'drop')}."
+        )
+    left = table.height - complete.height
+    # they have holes still, and might be used in fewer rows
+    unused = dict(used.ignored) if missing == "drop" else {}
+    return complete, unused, [f"{text.count(left, 'row')} of {table.height:,} left out, without {what}"] * bool(left)
+
+
+def _weight_column(name: str, table: pl.DataFrame, targets: Sequence[str], ignore: Sequence[str]) -> str:
+    """The column of --sample-weight, if it can be one."""
     if name not in table.columns:
         raise InputError(f"--sample-weight: {tables.no_column(name, table.columns)}")
     if name in (*targets, *ignore):
         other = "--target" if name in targets else "--ignore"
         raise InputError(f"--sample-weight and {other} name the same column {name!r}: leave one of them out.")
-    return tables.weights(table[name])
+    return name
 
 
 def loss_of(name: str | None, schema: Schema) -> Loss:

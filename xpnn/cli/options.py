@@ -31,6 +31,7 @@ class Options:
     task: str
     positive: str | None
     ignore: tuple[str, ...]
+    missing: str
     sample_weight: str | None
     class_weight: str | Mapping[str, float] | None
     hidden: list[int]
@@ -151,6 +152,11 @@ GROUPS: dict[str, list[click.Option]] = {
                           "[default: the second in order]"),
         click.Option(["--ignore"], multiple=True, metavar="COLUMNS",
                      help="Columns to leave out, such as a row number; several with commas between."),
+        click.Option(["--missing"], type=click.Choice(["error", "fill", "drop"]), default="error", show_default=True,
+                     metavar="NAME",
+                     help="What to do about empty cells: error; fill: take the mean for a number, no known value for "
+                          "text, later in predict too; drop: leave the rows out. Rows without a target are left out "
+                          "by both."),
         click.Option(["--sample-weight"], metavar="COLUMN",
                      help="A column of weights, no feature: 2 counts a row to train on twice."),
         click.Option(["--class-weight"], type=ClassWeights(), metavar="WEIGHTS",

@@ -29,6 +29,7 @@ class Options:
     task: str
     positive: str | None
     ignore: tuple[str, ...]
+    missing: str
     depth: Any
     width: Any
     activation: Any
@@ -89,6 +90,7 @@ _AS_HERE = (
     "task",
     "positive",
     "ignore",
+    "missing",
     "loss",
     "epochs",
     "patience",
@@ -152,7 +154,7 @@ def _as_in_training(*names: str) -> list[click.Option]:
 
 
 GROUPS: dict[str, list[click.Option]] = {
-    "Data": _as_in_training("targets", "task", "positive", "ignore"),
+    "Data": _as_in_training("targets", "task", "positive", "ignore", "missing"),
     "Space": [
         _searched("depth", click.INT, "Hidden layers."),
         _searched("width", click.INT, "Nodes of a hidden layer, chosen for each."),

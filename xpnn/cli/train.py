@@ -100,6 +100,7 @@ def _read(options: Options) -> Data:
         validation=options.validation,
         ignore=options.ignore,
         seed=options.seed,
+        missing=options.missing,
         positive=options.positive,
         sample_weight=options.sample_weight,
     )

@@ -35,6 +35,7 @@ def tune(options: Options) -> int:
         validation=options.validation,
         ignore=options.ignore,
         seed=options.seed,
+        missing=options.missing,
         positive=options.positive,
     )
     if not len(data.x_check):

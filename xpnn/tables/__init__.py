@@ -5,7 +5,7 @@ numbers and names, so a model file can keep it and a later table can be treated 
 of its columns.
 """
 
-from xpnn.tables.cells import weights
+from xpnn.tables.cells import nan_as_empty, weights
 from xpnn.tables.infer import infer_task, make_schema, row_numbers
 from xpnn.tables.read import as_written, read
 from xpnn.tables.schema import TASKS, Schema, class_name, from_json, no_column, schema_of
@@ -21,6 +21,7 @@ __all__ = [
     "from_json",
     "infer_task",
     "make_schema",
+    "nan_as_empty",
     "no_column",
     "read",
     "row_numbers",

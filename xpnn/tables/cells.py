@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 
 
+def nan_as_empty(table: pl.DataFrame) -> pl.DataFrame:
+    """The same with empty cells where there was NaN, which is how some write them into binary files."""
+    import polars as pl
+
+    return table.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
+
+
 def is_number(column: pl.Series) -> bool:
     """Whether a column holds numbers or true/false."""
     import polars as pl
@@ -37,23 +44,30 @@ def is_zero_one(column: pl.Series) -> bool:
     return is_number(column) and bool(column.drop_nulls().cast(float).is_in([0.0, 1.0]).all())
 
 
-def zero_one(column: pl.Series) -> NDArray[np.float64]:
-    """The cells as 0 and 1, shape (n,); other values are an `InputError`."""
+def zero_one(column: pl.Series, empty: float | None = None) -> NDArray[np.float64]:
+    """The cells as 0 and 1, shape (n,), as `numbers`; other values are an `InputError`."""
     if not is_zero_one(column):
         raise InputError(f"multilabel needs targets of 0/1 or true/false; column {column.name!r} holds other values.")
-    return numbers(column)
+    return numbers(column, empty)
 
 
-def numbers(column: pl.Series) -> NDArray[np.float64]:
-    """The cells as finite numbers, shape (n,); an empty or other cell is an `InputError` that names its row."""
-    no_nulls(column)
+def numbers(column: pl.Series, empty: float | None = None) -> NDArray[np.float64]:
+    """The cells as finite numbers, shape (n,); one that is none is an `InputError` that names its row.
+
+    So is an empty one, but if it is said what it counts as.
+    """
+    if empty is None:
+        no_nulls(column)
+    elif column.null_count() == len(column):  # of whatever type
+        return np.full(len(column), empty)
     if not is_number(column):
         row = not_a_number(column)
         raise InputError(
             f"column {column.name!r}, row {row + 1}: {column[row]!r} is not a number, "
             "but this column must hold numbers."
         )
-    values: NDArray[np.float64] = column.cast(float).to_numpy()
+    column = column.cast(float)
+    values: NDArray[np.float64] = (column if empty is None else column.fill_null(empty)).to_numpy()
     strange = np.flatnonzero(~np.isfinite(values))
     if strange.size:
         raise InputError(
@@ -75,9 +89,9 @@ def weights(column: pl.Series) -> Floats:
     return values.astype(np.float32)
 
 
-def standardised(column: pl.Series, mean: float, scale: float) -> Floats:
-    """``(value - mean) / scale``, shape (n,); a cell too large for float32 is an `InputError`."""
-    values = numbers(column)
+def standardised(column: pl.Series, mean: float, scale: float, empty: float | None = None) -> Floats:
+    """``(value - mean) / scale`` of `numbers`, shape (n,); a cell too large for float32 is an `InputError`."""
+    values = numbers(column, empty)
     with np.errstate(over="ignore"):
         standardised = ((values - mean) / scale).astype(np.float32)
     far = np.flatnonzero(~np.isfinite(standardised))
@@ -115,18 +129,17 @@ _DISGUISED = re.compile(r"[-+]?[$€£¥₫]?\s?[-+]?\d[\d.,'\s]*\s?([%‰$€£
 
 
 def strings(column: pl.Series) -> NDArray[Any]:
-    """The cells as text, shape (n,); an empty one is an `InputError`."""
-    no_nulls(column)
+    """The cells as text, shape (n,); an empty one is None."""
     return np.asarray(column.cast(str).to_list(), dtype=object)
 
 
-def no_nulls(*columns: pl.Series) -> None:
+def no_nulls(*columns: pl.Series, also: str = "") -> None:
     """Raise `InputError` if a cell is empty, naming each column and its first such row."""
     empty = [column for column in columns if column.null_count()]
     if not empty:
         return
     where = "; ".join(map(_emptiness, empty))
-    raise InputError(f"{where}: fill such cells in or remove the rows (counted from 1 below the header).")
+    raise InputError(f"{where}: fill such cells in or remove the rows (counted from 1 below the header){also}.")
 
 
 def _emptiness(column: pl.Series) -> str:
@@ -135,8 +148,8 @@ def _emptiness(column: pl.Series) -> str:
 
 
 def mean_and_scale(column: pl.Series) -> tuple[float, float]:
-    """Mean and standard deviation of the cells; the latter counts as 1 where all are equal."""
-    values = numbers(column)
+    """Mean and standard deviation of the cells that are not empty; the latter counts as 1 where all are equal."""
+    values = numbers(column.drop_nulls())
     if values.min() == values.max():  # rounding may give a constant a tiny deviation
         return float(values[0]), 1.0
     with np.errstate(over="ignore", invalid="ignore"):

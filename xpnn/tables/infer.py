@@ -65,6 +65,8 @@ def make_schema(
     targets: Sequence[str],
     task: str,
     ignore: Sequence[str] = (),
+    *,
+    filled: bool = False,
 ) -> Schema:
     """The schema of a table for a task.
 
@@ -78,11 +80,14 @@ def make_schema(
         The columns to predict, and columns to leave out.
     task : str
         One of `TASKS`.
+    filled : bool
+        Whether cells may be empty.
 
     Raises
     ------
     InputError
-        If a column is not there, no column is left to learn from, or the target does not fit the task.
+        If a column is not there, no column is left to learn from, the target does not fit the task, or a cell is
+        empty, unless such are `filled`.
     """
     for name in (*targets, *ignore):
         if name not in table.columns:
@@ -90,25 +95,24 @@ def make_schema(
     for name in targets:
         if name in ignore:
             raise InputError(f"column {name!r} is the target: it cannot be left out as well.")
-    numeric: dict[str, tuple[float, float]] = {}
+    amounts: list[str] = []
     text: dict[str, list[str]] = {}
     ignored = dict.fromkeys(ignore, "left out as asked")
-    ignored |= {c.name: "empty" for c in table if c.null_count() == table.height and c.name not in ignored}
+    where = train if filled else table
+    ignored |= {c.name: "empty" for c in where if c.null_count() == where.height and c.name not in ignored}
     for name in targets:
         if name in ignored:
             raise InputError(f"the target {name!r} is empty.")
-    no_nulls(*(column for column in table if column.name not in ignored))
     for name in table.columns:
         if name in targets or name in ignored:
             continue
         column = train[name]
         if is_number(column):
-            numbers(table[name])  # a cell that cannot be used says so with its row in the whole table
-            numeric[name] = mean_and_scale(column)
+            amounts.append(name)
         elif not is_text(column):
             ignored[name] = f"holds {column.dtype}, not numbers or text"
         else:
-            values = sorted(set(strings(column)))
+            values = sorted(set(strings(column)) - {None})
             if len(values) > max(20, train.height // 10):
                 no_stray_text(table[name], ", or leave the column out with --ignore")
                 ignored[name] = f"text with {len(values)} different values"
@@ -116,6 +120,13 @@ def make_schema(
                     ignored[name] += ", which look like numbers: write them plainly, as 1234.5, to use them"
             else:
                 text[name] = values
+    if not filled:
+        used = (column for column in table if column.name in (*amounts, *text, *targets))
+        no_nulls(*used, also=", or let --missing fill or drop do it")
+    numeric = {}
+    for name in amounts:
+        numbers(table[name], 0.0)  # a cell that cannot be used says so with its row in the whole table
+        numeric[name] = mean_and_scale(train[name])
     if not numeric and not text:
         raise InputError(
             f"no column is left to learn from besides the target {quoted(targets)}"
@@ -131,14 +142,14 @@ def make_schema(
                     f"regression needs numbers, but the target {name!r} holds {table[name][row]!r} in row {row + 1}: "
                     "correct it, or choose --task binary or multiclass."
                 )
-            numbers(table[name])
+            numbers(table[name], 0.0)
         scales = [mean_and_scale(train[name]) for name in targets]
     elif task == "multilabel":
         for name in targets:
-            zero_one(table[name])
+            zero_one(table[name], 0.0)
     else:
         classes = _classes(table, targets, task)
-    return Schema(numeric, text, list(targets), task, classes, scales, ignored)
+    return Schema(numeric, text, list(targets), task, classes, scales, ignored, filled)
 
 
 def row_numbers(table: pl.DataFrame, schema: Schema) -> list[str]:
@@ -154,8 +165,8 @@ def _classes(table: pl.DataFrame, targets: Sequence[str], task: str) -> list[Any
     if not (is_number(column) or is_text(column)) or column.dtype.is_decimal() or column.dtype.is_temporal():
         raise InputError(f"the target {column.name!r} holds {column.dtype}, not classes.")
     if column.dtype.is_float():
-        numbers(column)  # NaN and infinity are no classes
-    classes = column.unique().sort().to_list()
+        numbers(column.drop_nulls())  # NaN and infinity are no classes
+    classes = column.drop_nulls().unique().sort().to_list()
     few = f"the target {column.name!r} has {len(classes)} different value{'s' * (len(classes) != 1)}"
     if task == "binary" and len(classes) != 2:
         raise InputError(f"binary needs two classes, but {few}.")

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from xpnn.errors import InputError
 from xpnn.losses import Quantile
 from xpnn.registry import unknown
-from xpnn.tables.cells import Floats, no_nulls, quoted, separator, standardised, strings, zero_one
+from xpnn.tables.cells import Floats, nan_as_empty, no_nulls, quoted, separator, standardised, strings, zero_one
+from xpnn.text import count
 
 if TYPE_CHECKING:
     import polars as pl
@@ -43,6 +44,8 @@ class Schema:
         How each target is standardised, for regression.
     ignored : mapping of str to str
         Columns that are not used, and why.
+    filled : bool
+        Whether empty cells are let pass: of a number as the mean, of text as none of the values.
     quantiles : tuple of float, optional
         What the outputs for each target are quantiles of, as the model's loss has them.
     """
@@ -54,6 +57,7 @@ class Schema:
     classes: list[Any] | None = None
     scales: list[tuple[float, float]] | None = None
     ignored: Mapping[str, str] = field(default_factory=dict)
+    filled: bool = False
     quantiles: tuple[float, ...] | None = None
 
     @property
@@ -92,12 +96,13 @@ class Schema:
         return {name: value for name, value in asdict(self).items() if name != "quantiles"}  # they are the loss's
 
     def features(self, table: pl.DataFrame) -> tuple[Floats, list[str]]:
-        """X, (n, d), and notes about values that were not there in training.
+        """X, (n, d), and notes about empty cells and values that were not there in training.
 
         Raises
         ------
         InputError
-            If a column is missing, or a cell is empty, not a number where one is needed, NaN or infinite.
+            If a column is missing, or a cell is not a number where one is needed, NaN, infinite, or empty, unless
+            such are `filled`.
         """
         missing = [name for name in (*self.numeric, *self.text) if name not in table.columns]
         if missing:
@@ -105,21 +110,33 @@ class Schema:
                 f"the table lacks the column{'s' * (len(missing) > 1)} {quoted(missing)} that the model uses; "
                 f"it has: {quoted(table.columns)}.{separator(table.columns)}"
             )
-        no_nulls(*(table[name] for name in (*self.numeric, *self.text)))
+        if self.filled:
+            table = nan_as_empty(table)
+        else:
+            no_nulls(*(table[name] for name in (*self.numeric, *self.text)))
+        notes = self.gaps(table)
         columns: list[Floats] = []
-        notes = []
         for name, (mean, scale) in self.numeric.items():
-            columns.append(standardised(table[name], mean, scale)[:, None])
+            columns.append(standardised(table[name], mean, scale, mean if self.filled else None)[:, None])
         for name, values in self.text.items():
             cells = strings(table[name])
             columns.append((cells[:, None] == np.asarray(values, dtype=object)[None, :]).astype(np.float32))
-            strange = sorted(set(cells) - set(values))
+            strange = sorted(set(cells) - {*values, None})
             if strange:
                 notes.append(
                     f"column {name!r} has values that were not there in training: {quoted(strange)}; "
                     "they count as none of the known ones"
                 )
         return np.concatenate(columns, axis=1), notes
+
+    def gaps(self, table: pl.DataFrame) -> list[str]:
+        """What the empty cells of each column count as."""
+        notes = []
+        for name in (*self.numeric, *self.text):
+            if n := table[name].null_count():
+                as_what = f"the mean, {self.numeric[name][0]:.6g}" if name in self.numeric else "none of its values"
+                notes.append(f"column {name!r} is empty in {count(n, 'row')}: taken for {as_what}")
+        return notes
 
     def outputs(self, table: pl.DataFrame) -> NDArray[Any]:
         """Y: class numbers (n,) for multiclass, else (n, k) of 0 and 1 or standardised numbers.
@@ -210,6 +227,7 @@ def from_json(description: Mapping[str, Any]) -> Schema:
         sound = (
             schema.task in TASKS
             and all(isinstance(name, str) for name in [*names, *values, *schema.ignored.values()])
+            and isinstance(schema.filled, bool)
             and all(math.isfinite(mean) and 0 < scale < math.inf for mean, scale in amounts)
             and all(isinstance(value, str | int | float) for value in schema.classes or [])
             and {"binary": 2, "multiclass": schema.n_outputs}.get(schema.task, 0) == len(schema.classes or [])

@@ -62,7 +62,7 @@ def choose(
     for name in backends.installed():
         if any(seconds * steps < _WORTH_TRYING for seconds in took.values()):
             break
-        if name != "numpy" and trying is not None:
+        if took and trying is not None:
             trying(name)
         try:
             where = backends.usable_device(name, device)
