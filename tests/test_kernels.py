@@ -1,8 +1,11 @@
 """Machine code for chains of element-wise calls must do what NumPy does, to the bit; and products what NumPy's do."""
 
+import ctypes
 import gc
 import platform
 import weakref
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ import pytest
 import xpnn
 from xpnn import backends
 from xpnn.compiler import Compiled, gemm, kernels, llvm
+from xpnn.compiler.blas import libraries
 from xpnn.compiler.chains import Chain
 from xpnn.compiler.record import record
 
@@ -311,6 +315,8 @@ def blas(request, monkeypatch):
     """Products of each library, whichever is the faster one here."""
     library = getattr(gemm, f"_{request.param}")() if llvm.available() else None
     if library is None:
+        of_numpys_packages = any("scipy_openblas64_" in each.filepath for each in libraries())
+        assert not (request.param == "openblas" and of_numpys_packages and llvm.available())
         pytest.skip(f"{request.param} is not here, or no LLVM")
     monkeypatch.setattr(gemm, "_library", lambda: library)
     return request.param
@@ -343,15 +349,40 @@ def test_products_are_those_of_numpy(dtype, rng, blas):
 
 
 @needs_gemm
-@pytest.mark.parametrize(
-    ("processor", "others"),
-    [("znver4", True), ("bdver2", True), ("sapphirerapids", False), ("skylake-avx512", False)],
-)
-def test_mkl_is_used_on_processors_that_it_is_made_for(monkeypatch, processor, others):
-    monkeypatch.setattr(llvm, "processor", lambda: processor)
+@pytest.mark.parametrize(("vendor", "intel"), [("GenuineIntel", True), ("AuthenticAMD", False), ("", False)])
+def test_mkl_is_used_on_processors_that_it_is_made_for(monkeypatch, vendor, intel):
+    monkeypatch.setattr(gemm, "vendor", lambda: vendor)
     found, mkl, openblas = gemm._library.__wrapped__(), gemm._mkl(), gemm._openblas()
-    wanted = openblas if others or mkl is None else mkl
-    assert found == (wanted or gemm._Library({}))
+    assert found == ((mkl if intel else None) or openblas or gemm._Library({}))
+
+
+@needs_llvm
+def test_the_vendor_is_what_the_system_says_too():
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    said = [line.split(":")[1].strip() for line in lines if line.startswith("vendor_id")]
+    if not said:
+        pytest.skip("the system does not say")
+    assert gemm.vendor() == said[0]
+
+
+@needs_llvm
+def test_an_mkl_that_is_used_otherwise_is_left_alone(monkeypatch):
+    if gemm._mkl() is None:
+        pytest.skip("MKL is not here")
+    with monkeypatch.context() as patched:
+        patched.setattr(gemm, "libraries", lambda: [SimpleNamespace(internal_api="mkl")])  # NumPy's own
+        assert gemm._mkl() is None
+    monkeypatch.setattr(ctypes, "CDLL", lambda path: SimpleNamespace(MKL_Set_Threading_Layer=lambda layer: 3))
+    assert gemm._mkl() is None
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_products_take_subnormal_numbers_for_0(dtype, blas):
+    small = np.full((4, 4), {"float32": 1e-20, "float64": 1e-155}[dtype], dtype)
+    out = np.ones((4, 4), dtype)
+    gemm.Product()(small, small, out)
+    assert (small @ small).all()
+    assert not out.any()
 
 
 @needs_gemm
@@ -364,13 +395,14 @@ def test_products_that_a_library_does_no_sooner_are_left_to_numpy(monkeypatch):
         "row": ((1, 4096), 4096),
     }
     for library, wanted in (
-        (one, {"middling": (1, 2), "small": (0, 0), "narrow": (0, 2), "row": (1, 2)}),
+        (one, {"middling": (1, 2), "small": (0, 0), "narrow": (0, 2), "row": (1, 1)}),
         (other, {"middling": (0, 2), "small": (0, 0), "narrow": (0, 2), "row": (0, 0)}),
     ):
         monkeypatch.setattr(gemm, "_library", lambda library=library: library)
         found = {n: tuple(gemm.parts(*shape, np.float64, lanes) for lanes in (1, 2)) for n, shape in shapes.items()}
         assert found == wanted
         assert not gemm.parts((200, 100), 64, np.int64, 2)
+        assert gemm.parts((256, 512), 512, np.float64, 64) == 16  # each reads the whole other factor
 
 
 def test_without_a_library_products_are_numpys(monkeypatch, rng):

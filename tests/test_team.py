@@ -123,9 +123,16 @@ def test_one_may_do_all_though_others_are_awake(count):
     until(taken)
     (before, _) = parts.done()
     members.wake(False)
-    assert parts.done(200) == [before + 200] * 2
-    assert len(parts.threads) == 1
+    for i in range(200):
+        assert parts.done() == [before + 1 + i] * 2
+        assert len(parts.threads) == 1
     until(taken)  # when they are to do some again
+
+
+def test_nobody_is_woken_when_one_is_to_do_all():
+    members = Team(2)
+    members.wake(False)
+    assert members._served == [False]
 
 
 def test_they_fall_asleep_and_are_woken_again(count, monkeypatch):
@@ -325,13 +332,14 @@ def test_a_step_does_not_depend_on_who_is_tried(dtype, rng, shared, monkeypatch)
     shared(2)
     network, loss = xpnn.mlp([5, 40, 7, 3], hidden="gelu", output="softmax"), xpnn.CategoricalCrossentropy()
     batches = ragged(rng, dtype, weighted=True, sizes=(128, 101) * 60)
-    monkeypatch.setattr(trial, "SETTLE", 0.0)
-    ways = []
-    end = trial.Trial.end
+    monkeypatch.setattr(trial, "SETTLE", (0.0, 0))
+    ways, woken, end, wake = [], [], trial.Trial.end, Team.wake
     monkeypatch.setattr(trial.Trial, "end", lambda self: ways.append(self.costly) or end(self))
+    monkeypatch.setattr(Team, "wake", lambda self, others: woken.append(others) or wake(self, others))
     tried = steps(network, loss, xpnn.Adam(), batches)
     assert set(ways) == {True, False}
     assert len(ways) == len(batches)
+    assert woken == ways
     monkeypatch.setattr(Team, "wake", lambda self, *others: None)
     alone = steps(network, loss, xpnn.Adam(), batches)
     np.testing.assert_array_equal(tried[0].params, alone[0].params)

@@ -19,6 +19,7 @@ from xpnn.compiler import gemm, team, together
 from xpnn.compiler.blas import threads
 from xpnn.compiler.parallel import on_threads
 from xpnn.compiler.steps import ALONE, ENOUGH, WORTH
+from xpnn.compiler.trial import Trial
 from xpnn.errors import BackendError, XpnnError
 from xpnn.model import Model
 from xpnn.training.step import first_state, make_step
@@ -262,11 +263,24 @@ def _together(lanes: int) -> Callable[[Any, Any, Any], Any]:
     def multiply(a: Any, b: Any, out: Any) -> Any:
         if id(out) not in products:
             parts = gemm.parts(out.shape, a.shape[1], out.dtype, lanes)
-            products[id(out)] = gemm.Product(members if parts > 1 else None, parts) if parts else np.dot
-        if members is not None:
-            members.wake()
+            if members is not None and parts > 1:
+                products[id(out)] = _by_parts(members, parts)
+            else:
+                products[id(out)] = gemm.Product() if parts else np.dot
         products[id(out)](a, b, out)
         return out
+
+    return multiply
+
+
+def _by_parts(members: team.Team, parts: int) -> Callable[[Any, Any, Any], None]:
+    """A product that others take part in as long as that takes less time, as in a step."""
+    product, trial = gemm.Product(members, parts), Trial(together.GAIN)
+
+    def multiply(a: Any, b: Any, out: Any) -> None:
+        members.wake(trial.begin())
+        product(a, b, out)
+        trial.end()
 
     return multiply
 

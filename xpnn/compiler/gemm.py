@@ -3,14 +3,15 @@
 On Intel's processors that is their Math Kernel Library, where it is installed; each call uses the thread that makes
 it: if nothing else in the program uses this library, its threading layer is set to the sequential one, for the whole
 program; if something does, it is left alone. On other processors, where it does without their widest vectors, and
-where it is not there, it is the OpenBLAS that NumPy comes with. `xpnn.compiler.llvm` is needed:
-``pip install 'xpnn[fast]'`` brings it, and MKL.
+where it is not there, it is the OpenBLAS that NumPy comes with, which is to be called inside `threads.one`, as it has
+threads of its own. `xpnn.compiler.llvm` is needed: ``pip install 'xpnn[fast]'`` brings it, and MKL.
 """
 
 from __future__ import annotations
 
 import ctypes
 import importlib.metadata
+import platform
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,11 +51,33 @@ def _library() -> _Library:
     """The faster one of those that are here; without functions if there is none."""
     if not llvm.available():
         return _Library({})
-    return (_mkl() if not llvm.processor().startswith(_OTHERS) else None) or _openblas() or _Library({})
+    return (_mkl() if vendor() == "GenuineIntel" else None) or _openblas() or _Library({})
 
 
-_OTHERS = ("znver", "bdver", "btver", "amdfam", "k8")
-"""How LLVM's names of processors begin that are not Intel's."""
+_VENDOR = """
+define void @kernel(ptr %name) {
+  %said = call {i32, i32, i32, i32} asm sideeffect "cpuid", "={ax},={bx},={cx},={dx},{ax}"(i32 0)
+  %b = extractvalue {i32, i32, i32, i32} %said, 1
+  %d = extractvalue {i32, i32, i32, i32} %said, 3
+  %c = extractvalue {i32, i32, i32, i32} %said, 2
+  %at.d = getelementptr i32, ptr %name, i64 1
+  %at.c = getelementptr i32, ptr %name, i64 2
+  store i32 %b, ptr %name
+  store i32 %d, ptr %at.d
+  store i32 %c, ptr %at.c
+  ret void
+}
+"""
+
+
+@cache
+def vendor() -> str:
+    """Whose the processor is, as it says itself on x86; elsewhere ``""``."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return ""
+    name = ctypes.create_string_buffer(12)
+    llvm.compiled(_VENDOR, ctypes.c_void_p)(ctypes.addressof(name))
+    return name.raw.decode()
 
 
 def _mkl() -> _Library | None:
@@ -112,7 +135,7 @@ def parts(shape: tuple[int, ...], k: int, dtype: Any, lanes: int) -> int:
     n, m = shape
     work = n * m * k
     library = _library()
-    count = max(1, min(lanes, work * np.dtype(dtype).itemsize // PART))
+    count = max(1, min(lanes, -(-n // ROWS), work * np.dtype(dtype).itemsize // PART))
     if np.dtype(dtype) not in library.functions:
         return 0
     if library.ahead:
@@ -125,6 +148,9 @@ WORTH = 1 << 17
 
 NARROW = 16
 """Up to so many rows or columns of the result twice as many are needed for one thread."""
+
+ROWS = 16
+"""Of a part, about: for each the whole other factor is read."""
 
 PART = 1 << 19
 """Multiplications times bytes of a number that a thread should have to do of a product: some two microseconds."""
@@ -145,7 +171,7 @@ class Product:
     """
 
     def __init__(self, team: Team | None = None, parts: int = 1) -> None:
-        self._team = team
+        self._team = team if parts > 1 else None
         self._tables = [(ctypes.c_int64 * len(_WORDS))() for _ in range(parts)]
         self._addresses = [ctypes.addressof(each) for each in self._tables]
         self._multiply: Callable[[int], None] | None = None

@@ -38,15 +38,6 @@ def available() -> bool:
     return True
 
 
-@cache
-def processor() -> str:
-    """LLVM's name of this one."""
-    import llvmlite.binding as llvm
-
-    name: str = llvm.get_host_cpu_name()
-    return name
-
-
 def flushing(lines: Iterable[str]) -> tuple[list[str], list[str]]:
     """What to declare, and these lines of a function with numbers too small for a normal exponent taken for 0.
 
@@ -102,13 +93,14 @@ def compiled(text: str, *arguments: Any, **functions: int) -> Callable[..., None
     with _lock:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
+        llvm.initialize_native_asmparser()
         try:
             module = llvm.parse_assembly(text)
             module.verify()
         except RuntimeError as error:
             raise CannotCompile(str(error)) from error
         target = llvm.Target.from_default_triple().create_target_machine(
-            cpu=processor(), features=llvm.get_host_cpu_features().flatten(), opt=3
+            cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3
         )
         name = _name(text)
         code, made = store.read(name), []
@@ -134,6 +126,6 @@ def _name(text: str) -> str:
     import llvmlite
     import llvmlite.binding as llvm
 
-    features = llvm.get_host_cpu_features().flatten()
-    where = (llvmlite.__version__, llvm.llvm_version_info, llvm.get_default_triple(), processor(), features)
+    processor = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    where = (llvmlite.__version__, llvm.llvm_version_info, llvm.get_default_triple(), processor)
     return sha256(repr((where, text)).encode()).hexdigest()

@@ -2,8 +2,9 @@
 
 A *part* is a call of a function of machine code with a table of what it works on. `Team.fork` says what parts there
 are, does the first, and comes back when all are done; one that no other thread has taken by then it does itself. So
-it never waits for a thread to wake up, and what is computed does not depend on whether one did. While a training goes
-on the others look out for parts without falling asleep: waking up takes longer than a small matrix product.
+it never waits for a thread to wake up, and what is computed does not depend on whether one did; nor on whether it is
+told to do all parts itself (`wake`). Else the others look out for parts without falling asleep while a training goes
+on: waking up takes longer than a small matrix product.
 
 Needs what `xpnn.compiler.llvm` needs, an x86 processor, and threads of POSIX.
 """
@@ -239,6 +240,7 @@ class Team:
 
     def table(self, keep: list[Any], function: Callable[[int], None], parts: Sequence[int]) -> int:
         """The address of a table for `fork`: the function's tables, one for each of two parts or more."""
+        assert 2 <= len(parts) <= self.lanes
         address = ctypes.cast(function, ctypes.c_void_p).value or 0  # type: ignore[arg-type]
         entries = (ctypes.c_int64 * (3 + len(parts)))(self._boxes, len(parts), address, *parts)
         keep.append((entries, function, self))
@@ -266,7 +268,6 @@ class Team:
 
     def forget(self) -> None:
         """The other threads are gone."""
-        ctypes.memset(self._memory, 0, ctypes.sizeof(self._memory))
         self._served = [False] * (self.lanes - 1)
 
 

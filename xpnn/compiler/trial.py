@@ -7,15 +7,19 @@ from collections.abc import Callable
 from statistics import median
 from time import perf_counter
 
-SETTLE = 0.1
-"""Seconds of the costly way before a trial: threads that wake up may have to wait for a processor of their own."""
+SETTLE = 0.1, 50
+"""Seconds, and times, of the costly way before a trial: threads that wake up may have to wait for a processor of
+their own, and where there are many the other way may take many times as long."""
 
 ROUNDS = ((1, 3), (2, 6), (2, 6))
-"""How often each way is then gone in turn: times that do not count, as the caches hold what the other left, and that
+"""How often each way is then taken in turn: times that do not count, as the caches hold what the other left, and that
 do."""
 
 CLEAR = 1.25
 """How many times as long one must take for the rounds to be over sooner."""
+
+PLAIN = 2, 0.01
+"""How many times as long, and how many seconds longer, the other must take once for the trial to be over at once."""
 
 KEEP = 20
 """How many times as long as it took to find is the better way kept. Then both are tried again: the machine may have
@@ -28,6 +32,8 @@ SLOW = 16
 class Trial:
     """Two ways: a costly one, and another that is to be left for it only if that gains something.
 
+    What counts is the time between `begin` and `end`, not what passes in between two of these.
+
     Parameters
     ----------
     gain : float
@@ -38,56 +44,71 @@ class Trial:
     Attributes
     ----------
     costly : bool
-        The way to go now.
+        The way to take now.
     """
 
     def __init__(self, gain: float, clock: Callable[[], float] = perf_counter) -> None:
         self._gain, self._clock = gain, clock
-        self.costly = self._known = True
-        self._limit, self._slow, self._until = math.inf, 0, -math.inf  # the first trial begins with the first end
+        self._begun = 0.0
+        self._limit = math.inf
+        self._try(*SETTLE)
 
-    def _try(self, now: float, settle: float) -> None:
-        self._since, self._until = now, now + settle
+    # an interrupt may come at any call: what belongs together is set with no call in between
+
+    def _try(self, seconds: float, settle: int) -> None:
+        times: list[float] = []
+        found: dict[bool, list[float]] = {True: [], False: []}
         self.costly, self._known = True, False
-        self._round = self._slow = 0
-        self._times: list[float] = []
-        self._found: dict[bool, list[float]] = {True: [], False: []}
+        self._spent, self._until, self._settle = 0.0, seconds, settle
+        self._round, self._slow, self._times, self._found = 0, 0, times, found
 
     def begin(self) -> bool:
-        """It is begun; whether the costly way is to be gone."""
+        """It is begun; whether the costly way is to be taken."""
         self._begun = self._clock()
         return self.costly
 
     def end(self) -> None:
         """It is done."""
-        now = self._clock()
-        took = now - self._begun
+        took = self._clock() - self._begun
+        self._spent += took
         if self._known:
             self._slow = self._slow + 1 if self.costly and took > self._limit else 0
             if self._slow == SLOW:
-                self._try(now, 0.0)
-            elif now >= self._until:
-                self._try(now, SETTLE)
-            return
-        if now < self._until:
-            return
-        self._times.append(took)
-        odd, counted = ROUNDS[self._round]
-        if len(self._times) < odd + counted:
-            return
-        self._found[self.costly].append(median(self._times[odd:]))
-        self._times.clear()
-        if self.costly:
-            self.costly = False
+                self._try(0.0, 0)
+            elif self._spent >= self._until:
+                self._try(*SETTLE)
+        elif self._settle > 0 or self._spent < self._until:
+            self._settle -= 1
         else:
-            self._compare(now)
+            self._count(took)
 
-    def _compare(self, now: float) -> None:
+    def _count(self, took: float) -> None:
+        """One that is part of the trial."""
+        odd, counted = ROUNDS[self._round]
+        if not self.costly:
+            best, (times_as_long, longer) = min(self._found[True]), PLAIN
+            if took > times_as_long * best and took > longer + best:
+                self._decide(costly=True)
+                return
+        times = [*self._times, took]
+        if len(times) < odd + counted:
+            self._times = times
+            return
+        found = {**self._found, self.costly: [*self._found[self.costly], median(times[odd:])]}
+        self._found, self._times, self.costly = found, [], not self.costly
+        if self.costly:
+            self._compare()
+
+    def _compare(self) -> None:
         """After a round."""
         costly, other = min(self._found[True]), min(self._found[False])
-        self._round += 1
-        self._known = self._round == len(ROUNDS) or max(costly, other) > CLEAR * min(costly, other)
-        if self._known:
-            self._until = now + KEEP * (now - self._since)
-            self._limit = CLEAR * costly
-        self.costly = not self._known or costly <= (1 - self._gain) * other
+        last = self._round + 1 == len(ROUNDS)
+        if last or max(costly, other) > CLEAR * min(costly, other):
+            self._decide(costly=costly <= (1 - self._gain) * other)
+        else:
+            self._round += 1
+
+    def _decide(self, *, costly: bool) -> None:
+        limit = CLEAR * min(self._found[True])
+        self.costly, self._known, self._limit = costly, True, limit
+        self._until = self._spent + KEEP * self._spent
