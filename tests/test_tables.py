@@ -171,10 +171,10 @@ def test_numeric_columns_are_standardised_and_text_columns_one_hot_encoded():
 
 
 def test_means_scales_and_text_values_are_taken_from_the_training_rows_alone():
-    data = table(4, a=[1.0, 3.0, 100.0, 200.0], t=["u", "u", "v", "w"])
+    data = table(4, a=[1.0, 3.0, 100.0, 200.0], t=["u", "x", "v", "w"])
     made = schema(data, train=data[:2])
     assert made.numeric == {"a": (2.0, 1.0)}
-    assert made.text == {"t": ["u"]}
+    assert made.text == {"t": ["u", "x"]}
 
 
 def test_the_order_of_the_columns_and_columns_besides_do_not_matter():
@@ -184,12 +184,47 @@ def test_the_order_of_the_columns_and_columns_besides_do_not_matter():
     assert np.array_equal(made.features(data.select("t", "y", "a").with_columns(other=1))[0], x)
 
 
-@pytest.mark.parametrize("value", [5, 0.1, 10.0**25])
-def test_a_constant_column_is_zero_and_stays_moderate_later(value):
-    data = table(a=[value] * 40)
-    made = schema(data)
-    assert made.numeric == {"a": (value, 1.0)}
-    assert not made.features(data)[0][:, 0].any()
+@pytest.mark.parametrize("value", [5, 0.1, 10.0**25, True, "left"])
+def test_a_column_that_is_the_same_in_all_rows_is_not_used(value):
+    """Its weights would stay what they were drawn as, and count once a row has another value."""
+    made = schema(table(a=[value] * 40))
+    assert made.ignored == {"a": f"the same in all rows to train on: {value}"}
+    data = table(40)
+    kept = data.with_columns(pl.Series("t", ["left"] * 30 + ["right"] * 10))
+    assert schema(kept, train=kept[:20]).ignored == {"t": "the same in all rows to train on: left"}
+
+
+@pytest.mark.parametrize("n", [40, 2000])
+def test_a_stray_cell_among_many_numbers_is_named(n):
+    """However few different numbers there are for so many rows."""
+    ages = [str(18 + i % 60) for i in range(n)]
+    ages[5] = "-"
+    with pytest.raises(
+        InputError, match="column 'a', row 6: '-' is not a number, but most of the column is: correct"
+    ):
+        schema(table(n, a=ages))
+    with pytest.raises(
+        InputError, match="column 'y', row 6: '-' is not a number, but most of the column is: correct"
+    ):
+        schema(table(n, y=ages), task="multiclass")
+
+
+def test_a_few_numbers_may_be_codes():
+    assert schema(table(a=["1", "2", "3", "2B"] * 10)).text["a"] == ["1", "2", "2B", "3"]
+    assert schema(table(a=["10 kg", "20 kg"] * 20)).text["a"] == ["10 kg", "20 kg"]
+
+
+def test_disguised_numbers_of_few_values_for_many_rows_are_not_used():
+    made = schema(table(2000, a=[f"{i % 62},5" for i in range(2000)]))
+    assert made.ignored["a"].startswith("text with 62 different values, which look like numbers: write them plainly")
+
+
+@pytest.mark.parametrize("written", ["{},5", "{}.3%", "1,{:03}.5"])
+def test_disguised_numbers_are_no_classes(written):
+    data = table(300, y=[written.format(i % 49) for i in range(300)])
+    first = sorted(written.format(i) for i in range(49))[0]
+    with pytest.raises(InputError, match=f"the target 'y' holds '{first}' and 48 more that look like numbers: write"):
+        schema(data, task="multiclass")
 
 
 @pytest.mark.parametrize(

@@ -109,10 +109,14 @@ def not_a_number(column: pl.Series) -> int:
 
 
 def no_stray_text(column: pl.Series, also: str = "") -> None:
-    """Raise `InputError` if most cells of a text column are numbers: the others are then taken for mistakes."""
+    """Raise `InputError` if most cells of a text column are numbers of many values: the others are taken for mistakes.
+
+    Few different numbers may be codes, some of them with letters.
+    """
     if is_number(column) or column.dtype.is_temporal():
         return
-    if column.cast(str).cast(float, strict=False).count() > column.count() / 2:
+    amounts = column.cast(str).cast(float, strict=False).drop_nulls()
+    if len(amounts) > column.count() / 2 and amounts.n_unique() > MOST_CODES:
         row = not_a_number(column)
         raise InputError(
             f"column {column.name!r}, row {row + 1}: {column[row]!r} is not a number, but most of the column is: "
@@ -120,9 +124,15 @@ def no_stray_text(column: pl.Series, also: str = "") -> None:
         )
 
 
+MOST_CODES = 20
+"""Numbers, whole or disguised as text, with more different values than this are taken for amounts."""
+
+
 def are_disguised(values: Sequence[str]) -> bool:
-    """Whether most of these texts are numbers, but with a decimal comma, a currency, a unit or the like."""
-    return sum(bool(_DISGUISED.fullmatch(each.strip())) for each in values) > 0.9 * len(values)
+    """Whether these texts, if many, are mostly numbers, but with a decimal comma, a currency, a unit or the like."""
+    return len(values) > MOST_CODES and sum(bool(_DISGUISED.fullmatch(each.strip())) for each in values) > 0.9 * len(
+        values
+    )
 
 
 _DISGUISED = re.compile(r"[-+]?[$€£¥₫]?\s?[-+]?\d[\d.,'\s]*\s?([%‰$€£¥₫°]|[a-zA-Zµ]{1,3}[²³]?(/[a-z]{1,2})?)?")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from xpnn.errors import InputError
 from xpnn.tables.cells import (
+    MOST_CODES,
     are_disguised,
     is_number,
     is_text,
@@ -24,8 +25,6 @@ from xpnn.tables.schema import Schema, no_column
 
 if TYPE_CHECKING:
     import polars as pl
-
-_MOST_CLASSES = 20  # whole numbers with more different values than this are taken as amounts
 
 
 def infer_task(table: pl.DataFrame, targets: Sequence[str]) -> str:
@@ -56,7 +55,7 @@ def infer_task(table: pl.DataFrame, targets: Sequence[str]) -> str:
     if not column.dtype.is_numeric():
         return "multiclass"
     whole = column.dtype.is_integer() or bool((column == column.round()).all())
-    return "multiclass" if whole and different <= min(_MOST_CLASSES, len(column) // 5) else "regression"
+    return "multiclass" if whole and different <= min(MOST_CODES, len(column) // 5) else "regression"
 
 
 def make_schema(
@@ -108,16 +107,23 @@ def make_schema(
             continue
         column = train[name]
         if is_number(column):
-            amounts.append(name)
+            some = column.drop_nulls()
+            if some.n_unique() > 1:
+                amounts.append(name)
+            else:
+                ignored[name] = f"the same in all rows to train on: {some[0]}"
         elif not is_text(column):
             ignored[name] = f"holds {column.dtype}, not numbers or text"
         else:
             values = sorted(set(strings(column)) - {None})
-            if len(values) > max(20, train.height // 10):
-                no_stray_text(table[name], ", or leave the column out with --ignore")
-                ignored[name] = f"text with {len(values)} different values"
-                if are_disguised(values):
-                    ignored[name] += ", which look like numbers: write them plainly, as 1234.5, to use them"
+            no_stray_text(table[name], ", or leave the column out with --ignore")
+            many = f"text with {len(values)} different values"
+            if are_disguised(values):
+                ignored[name] = f"{many}, which look like numbers: write them plainly, as 1234.5, to use them"
+            elif len(values) > max(20, train.height // 10):
+                ignored[name] = many
+            elif len(values) == 1 and not column.null_count():
+                ignored[name] = f"the same in all rows to train on: {values[0]}"
             else:
                 text[name] = values
     if not filled:
@@ -167,13 +173,19 @@ def _classes(table: pl.DataFrame, targets: Sequence[str], task: str) -> list[Any
     if column.dtype.is_float():
         numbers(column.drop_nulls())  # NaN and infinity are no classes
     classes = column.drop_nulls().unique().sort().to_list()
+    if is_text(column) and not is_number(column):
+        no_stray_text(column)
+        if are_disguised(list(map(str, classes))):
+            raise InputError(
+                f"the target {column.name!r} holds {classes[0]!r} and {len(classes) - 1} more that look like numbers: "
+                "write them plainly, as 1234.5, to predict amounts."
+            )
     few = f"the target {column.name!r} has {len(classes)} different value{'s' * (len(classes) != 1)}"
     if task == "binary" and len(classes) != 2:
         raise InputError(f"binary needs two classes, but {few}.")
     if len(classes) < 2:
         raise InputError(f"{few} ({quoted(classes)}): there is nothing to tell apart.")
     if len(classes) > max(2, table.height // 2):
-        no_stray_text(column)
         raise InputError(
             f"{few} in {table.height} rows: too many to be classes. For numbers choose --task regression."
         )
