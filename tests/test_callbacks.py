@@ -309,6 +309,27 @@ def test_what_a_callback_adds_is_in_the_history_and_can_be_watched():
     assert len(model.history["norm"]) == stop.best.epoch + 4 < 60
 
 
+@pytest.mark.parametrize("larger", [True, False])
+def test_a_callback_says_of_what_it_adds_whether_larger_is_better(larger):
+    class Mine(xpnn.Callback):
+        adds = ("mine", "other")
+        larger_is_better = ("mine",) if larger else ()
+
+        def figures(self, training):
+            return {"mine": float(training.epoch), "other": 0.0}
+
+    stop = xpnn.EarlyStopping("mine", patience=3)
+    assert len(fit(Mine(), stop, epochs=20).history["mine"]) == (20 if larger else 5)
+    assert stop.best.epoch == (20 if larger else 1)
+
+
+@pytest.mark.parametrize("strange", ["norm", ("loss",), (3,)])
+def test_larger_is_better_of_what_it_adds_alone(strange):
+    mine = type("Mine", (xpnn.Callback,), {"adds": ("norm",), "larger_is_better": strange})
+    with pytest.raises(InputError, match="Mine: larger_is_better must be a tuple of names that it adds, got "):
+        fit(mine())
+
+
 def test_the_learning_rate_is_logged():
     optimizer = xpnn.SGD(xpnn.StepDecay(0.1, every=2, factor=0.5))
     model = fit(xpnn.LearningRateLogger(), optimizer=optimizer, epochs=4)

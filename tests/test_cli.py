@@ -747,6 +747,44 @@ def test_a_process_interrupted_by_ctrl_c_saves_and_says_so(run):
 
 
 @posix
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_what_else_ends_a_process_is_as_ctrl_c(run, name):
+    """A time limit of the system, a connection that breaks."""
+    started = training(run, "--epochs", 10_000_000, "--learning-rate", 1e-6, "--backend", "numpy")
+    assert started.stderr.readline().startswith("epoch 1/")
+    started.send_signal(getattr(signal, name))
+    _, err = started.communicate(timeout=30)
+    assert started.returncode == 130
+    assert "holds the model as of epoch" in err
+    assert len(xpnn.load(run.model).history["loss"]) >= 1
+
+
+@posix
+def test_a_signal_that_is_to_be_ignored_is(run):
+    """As nohup has it of the connection that breaks."""
+    words = ["train", run.folder / "data.csv", "--target", "class", "--out", run.model, "--epochs", 300]
+    command = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh", sys.executable, "-m", "xpnn", *map(str, words)]
+    started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert started.stderr.readline().startswith("epoch 1/")
+    started.send_signal(signal.SIGHUP)
+    started.communicate(timeout=30)
+    assert started.returncode == 0
+
+
+@posix
+@pytest.mark.parametrize("closed", ["stdout", "stderr", "both"])
+def test_closed_streams_take_nothing(run, closed):
+    shell = "exec " + {"stdout": ">&-", "stderr": "2>&-", "both": ">&- 2>&-"}[closed]
+    train = f'"{sys.executable}" -m xpnn train "{run.folder}/data.csv" --target class --epochs 2 --out "{run.model}"'
+    predict = f'"{sys.executable}" -m xpnn predict "{run.model}" "{run.folder}/data.csv"'
+    for command in (train, predict):
+        done = subprocess.run(["sh", "-c", f"{shell}; {command}"], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+    assert run.model.exists()
+
+
+@posix
 def test_a_process_that_fails_prints_one_line_and_no_warning(run):
     done = process(
         "train", run.folder / "data.csv", "--target", "amount", "--out", run.model, "--learning-rate", 1e30, "--quiet"

@@ -1109,3 +1109,19 @@ def test_options_that_are_broken_are_said_in_a_line(run, options):
     assert (code, out) == (2, "")
     assert re.fullmatch("xpnn: .*(the options are broken|holds no options).*\n", err), err
     assert run("summary", run.model)[0] == 0
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_class_that_is_not_among_the_rows_to_validate_on_is_told(run):
+    rng = np.random.default_rng(0)
+    rows = {"x": rng.normal(size=200), "y": ["a", "b"] * 99 + ["a", "rare"]}
+    pl.DataFrame(rows).write_csv(run.folder / "single.csv")
+    words = ["--metrics", "roc_auc", "--monitor", "validation_roc_auc", "--early-stopping", "--patience", 1]
+    code, out, err = run(
+        "train", run.folder / "single.csv", "--target", "y", "--epochs", 5, "--out", run.model, *words
+    )
+    assert code == 0, err
+    assert re.search("note +no row to validate on is of class rare: the scores do not tell how well it is found", out)
+    assert "xpnn: validation_roc_auc is nan after epoch 1: until it is a number, EarlyStopping neither" in err
+    assert "5 epochs" in out
+    assert "kept" not in out

@@ -137,6 +137,12 @@ def test_values_by_hand(lib):
     assert float(xpnn.TopK(2)(lib([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]]), lib([1, 0]))) == 0.5
 
 
+def test_of_one_sample_there_is_no_r2(lib):
+    """Nor has scikit-learn one."""
+    one = lib(np.asarray([[2.0]]))
+    assert math.isnan(float(metrics.get("r2")(one, one)))
+
+
 def test_a_target_that_is_constant_has_an_r2_of_1_or_0(lib):
     y = lib(np.ones((4, 1)))
     assert float(xpnn.R2()(y, y)) == 1.0

@@ -289,7 +289,8 @@ def test_any_other_error_is_not_hidden(monkeypatch):
 def test_a_score_that_is_no_number_fails():
     X = np.linspace(0, 1, 20)[:, None]
     y = np.arange(20) % 2
-    with pytest.raises(InputError, match="none of 2 trials finished: validation_roc_auc became nan in epoch 1"):
+    message = "none of 2 trials finished: validation_roc_auc became nan in epoch 1. Score on rows of every class, or"
+    with pytest.raises(InputError, match=message):
         tune(X, y, trials=2, validation_data=(X[:3], 0 * y[:3]), monitor="validation_roc_auc")
 
 
@@ -473,6 +474,30 @@ def test_two_searches_at_once_in_one_storage_are_noticed(tmp_path):
     with pytest.raises(InputError, match="was written to by another search meanwhile: give each its own"):
         tune(storage=storage, after_trial=meanwhile)
     assert tried(tune(storage=storage)) == tried(tune())
+
+
+def test_two_searches_that_begin_one_storage_are_noticed(tmp_path):
+    storage = tmp_path / "search.log"
+    began = []
+
+    def meanwhile(training):
+        if not began:
+            began.append(True)
+            tune(trials=1, storage=storage)
+
+    with pytest.raises(InputError, match="was begun by another search meanwhile: give each its own"):
+        tune(storage=storage, callbacks=[meanwhile])
+
+
+def test_a_storage_that_is_damaged_meanwhile_is_said_to_be(tmp_path):
+    storage = tmp_path / "search.log"
+
+    def damage(trial):
+        with storage.open("a") as file:
+            file.write("garbage\n")
+
+    with pytest.raises(InputError, match=r"search.log was damaged meanwhile: choose another name"):
+        tune(storage=storage, after_trial=damage)
 
 
 # --- what is shown

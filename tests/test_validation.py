@@ -1,6 +1,7 @@
 """Validation while training: data held out, metrics, early stopping; classes weighted."""
 
 import math
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -143,8 +144,25 @@ def test_early_stopping_by_hand(monitor, rising, values, change, stops_after):
         return xpnn.Training(NETWORK, i, 99, 1, 1, i, {monitor: values[:i]}, 0.1, larger_is_better=frozenset(rising))
 
     stop.start(after(0))
-    answers = [stop.epoch_end(after(i)) for i in range(1, len(values) + 1)]
+    told = pytest.warns(RuntimeWarning, match="is nan after epoch 1") if math.isnan(values[0]) else nullcontext()
+    with told:
+        answers = [stop.epoch_end(after(i)) for i in range(1, len(values) + 1)]
     assert (answers.index(True) + 1 if True in answers else None) == stops_after
+
+
+def test_what_is_never_a_number_neither_ends_the_training_nor_is_the_best(rng):
+    X, y = classes(rng)
+    one = y[:1].repeat(6, axis=0)  # of one class there is no area under the curve
+    stop = xpnn.EarlyStopping("validation_roc_auc", patience=0)
+    options = {"epochs": 5, "validation_data": (X[:6], one), "metrics": ["roc_auc"]}
+    with pytest.warns(
+        RuntimeWarning, match="validation_roc_auc is nan after epoch 1: .* need rows of every class"
+    ) as told:
+        model = xpnn.fit(NETWORK, X, y, callbacks=[stop], **options)
+    assert len(told) == 1
+    assert stop.best is None
+    assert len(model.history["loss"]) == 5
+    np.testing.assert_array_equal(model.params, xpnn.fit(NETWORK, X, y, epochs=5).params)
 
 
 def refused(message, X=None, y=None, **options):

@@ -73,7 +73,16 @@ class Data:
             *(("not used", f"column {name!r}: {why}") for name, why in self.schema.ignored.items()),
             *(("note", f"column {name!r} {note}") for name in self.row_numbers),
             *(("note", gap) for gap in self.gaps),
+            *(("note", each) for each in self._unscored()),
         ]
+
+    def _unscored(self) -> list[str]:
+        """That classes are missing among the rows to score on, if there are such rows."""
+        classes, there = self.schema.classes or [], set(self.y_check.reshape(-1).tolist())
+        absent = [tables.class_name(each) for i, each in enumerate(classes) if i not in there]
+        if not absent or not len(self.y_check):
+            return []
+        return [f"no row to validate on is of class {', '.join(absent)}: the scores do not tell how well it is found"]
 
 
 def read(

@@ -40,7 +40,7 @@ class MAE(Metric):
 class R2(Metric):
     """Coefficient of determination:  R² = 1 - Σ w (ŷ - y)² / Σ w (y - ȳ)²,  with ȳ = Σ w y / Σ w.
 
-    1 is perfect; predicting ȳ gives 0. Of a constant y it is 1 if ŷ equals it everywhere, else 0.
+    1 is perfect; predicting ȳ gives 0. Of a constant y it is 1 if ŷ equals it everywhere, else 0; of one sample NaN.
     """
 
     tasks = ("regression",)
@@ -53,4 +53,5 @@ class R2(Metric):
         least = xp.min(xp.where(counts, y, math.inf), axis=0)
         most = xp.max(xp.where(counts, y, -math.inf), axis=0)
         quotient = xp.where(most > least, ratio(residual, total, xp), xp.where(residual > 0, 1.0, residual))
-        return 1.0 - xp.mean(quotient)
+        result = 1.0 - xp.mean(quotient)
+        return result if y.shape[0] > 1 else result * math.nan

@@ -109,7 +109,7 @@ def not_a_number(column: pl.Series) -> int:
 
 
 def no_stray_text(column: pl.Series, also: str = "") -> None:
-    """Raise `InputError` if most cells of a text column are numbers of many values: the others are taken for mistakes.
+    """Raise `InputError` if most cells of a text column are numbers, and many: the others are taken for mistakes.
 
     Few different numbers may be codes, some of them with letters.
     """

@@ -177,8 +177,8 @@ def _classes(table: pl.DataFrame, targets: Sequence[str], task: str) -> list[Any
         no_stray_text(column)
         if are_disguised(list(map(str, classes))):
             raise InputError(
-                f"the target {column.name!r} holds {classes[0]!r} and {len(classes) - 1} more that look like numbers: "
-                "write them plainly, as 1234.5, to predict amounts."
+                f"the target {column.name!r} holds {classes[0]!r} and {len(classes) - 1} more that look like "
+                "numbers: write them plainly, as 1234.5, to predict amounts."
             )
     few = f"the target {column.name!r} has {len(classes)} different value{'s' * (len(classes) != 1)}"
     if task == "binary" and len(classes) != 2:

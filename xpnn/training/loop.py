@@ -103,7 +103,7 @@ class Loop:
 
     @cached_property
     def _rising(self) -> frozenset[str]:
-        return frozenset(name for name, metric in self.metrics.items() if metric.larger_is_better)
+        return frozenset(name for name, each in self.metrics.items() if each.larger_is_better) | self._audience.rising
 
     def check_schedule(self, how: str) -> None:
         """Find out whether what the learning rate follows is recorded, and falls when it gets better.

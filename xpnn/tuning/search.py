@@ -195,11 +195,18 @@ def tune(
         raise TuningInterrupted(f"interrupted; {kept}.", tuning=tuning) from None
     if tuning is None:
         reasons = sorted({trial.reason for trial in study.trials})
-        raise InputError(
-            f"none of {text.count(len(study.trials), 'trial')} finished: {'; '.join(reasons)}. Give SearchSpace a "
-            "smaller learning_rate or width, or standardise the features."
-        )
+        advice = "Give SearchSpace a smaller learning_rate or width, or standardise the features."
+        if monitor != "validation_loss" and all(reason.startswith(monitor) for reason in reasons):
+            advice = "Score on rows of every class, or choose another monitor."
+        raise InputError(f"none of {text.count(len(study.trials), 'trial')} finished: {'; '.join(reasons)}. {advice}")
     return tuning
+
+
+class _EarlyStopping(EarlyStopping):
+    """Of a trial: one whose score is no number fails, and need not be warned of."""
+
+    def _warn(self, training: Training) -> None:
+        pass
 
 
 @dataclass(frozen=True)
@@ -218,7 +225,7 @@ class _Search:
     options: Mapping[str, Any]
 
     def early_stopping(self) -> EarlyStopping:
-        return EarlyStopping(self.monitor, patience=self.patience)
+        return _EarlyStopping(self.monitor, patience=self.patience)
 
     def run(self, study: Study) -> tuple[Trial, Model | None]:
         """One more trial, and its model if it has one."""

@@ -131,6 +131,8 @@ class Study:
         return Trial(number=trial.number + 1, parameters=parameters, state=names[trial.state], **trial.user_attrs)
 
     def _write(self, path: Path, trial: optuna.trial.FrozenTrial) -> None:
+        import optuna
+
         try:
             if self._file is None:
                 self._file = self._created(path)
@@ -139,6 +141,10 @@ class Study:
             self._file.add_trial(trial)
         except OSError as error:
             raise InputError(f"cannot write {path}: {error.strerror or error}.") from error
+        except optuna.exceptions.DuplicatedStudyError:
+            raise InputError(f"{path} was begun by another search meanwhile: give each its own.") from None
+        except json.JSONDecodeError as error:
+            raise InputError(f"{path} was damaged meanwhile: choose another name.") from error
 
     def _opened(self, path: Path) -> optuna.Study | None:
         """The study in the file; None if there is none yet."""

@@ -48,7 +48,17 @@ class Audience:
                         "or one such callback alone."
                     )
                 names.append(name)
+            rising = callback.larger_is_better
+            if isinstance(rising, str) or not set(rising) <= set(callback.adds):
+                raise InputError(
+                    f"{name_of(callback)}: larger_is_better must be a tuple of names that it adds, got {rising!r}."
+                )
         return names
+
+    @property
+    def rising(self) -> set[str]:
+        """The names of those of which larger values are better."""
+        return {name for callback in self._callbacks for name in callback.larger_is_better}
 
     def start(self, told: Training) -> None:
         """Before the first step; there is nothing to lose yet."""

@@ -120,10 +120,13 @@ class Callback:
         `batch_end` is called after every so many batches; 0: never. L-BFGS has no batches.
     adds : tuple of str
         The names of what `figures` adds to the history.
+    larger_is_better : tuple of str
+        Those of them of which larger values are better; of the others smaller ones are.
     """
 
     every: int = 0
     adds: ClassVar[tuple[str, ...]] = ()
+    larger_is_better: ClassVar[tuple[str, ...]] = ()
 
     def start(self, training: Training) -> None:
         """Before the first step: the place to find that something does not fit, and to forget the last training."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import time
+import warnings
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from numbers import Integral, Real
@@ -17,6 +18,9 @@ from xpnn.training.callbacks.base import Callback, Training
 @dataclass(eq=False)
 class EarlyStopping(Callback):
     """Ends the training when what is watched has not become better for a while.
+
+    Smaller is better, but for metrics of which larger is, and for figures of which a callback says so
+    (`Callback.larger_is_better`). NaN is never better.
 
     Parameters
     ----------
@@ -47,6 +51,7 @@ class EarlyStopping(Callback):
     restore: bool = True
     best: Training | None = field(default=None, init=False)
     _reached: float = field(default=math.nan, init=False, repr=False)
+    _warned: bool = field(default=False, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.monitor, str):
@@ -64,7 +69,7 @@ class EarlyStopping(Callback):
 
     def start(self, training: Training) -> None:
         """Forget the training before; find out whether what is watched will be there."""
-        self.best, self._reached = None, math.nan
+        self.best, self._reached, self._warned = None, math.nan, False
         if self.monitor not in training.history:
             raise InputError(self._not_recorded(training.history))
 
@@ -72,10 +77,21 @@ class EarlyStopping(Callback):
         """Take note of an epoch; true if there have been too many since the best."""
         value = training.history[self.monitor][-1]
         sign = -1.0 if self.monitor in training.larger_is_better else 1.0
-        first = self.best is None or (math.isnan(self._reached) and not math.isnan(value))
-        if first or sign * value < sign * self._reached - self.minimum_change:
+        if math.isnan(value):
+            self._warn(training)
+        elif self.best is None or sign * value < sign * self._reached - self.minimum_change:
             self.best, self._reached = training, value
         return self.best is not None and training.epoch - self.best.epoch > self.patience
+
+    def _warn(self, training: Training) -> None:
+        if self.best is None and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"{self.monitor} is nan after epoch {training.epoch}: until it is a number, EarlyStopping neither "
+                "ends the training nor keeps an epoch's parameters. Some metrics need rows of every class.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
     def _not_recorded(self, history: Collection[str]) -> str:
         """That what is watched is not in the history, what may be meant, and how it comes to be there."""
