@@ -208,6 +208,41 @@ def test_predictions_are_written_as_their_ending_says(run, name):
         assert tables.read(run.folder / name).write_csv() == printed
 
 
+@pytest.mark.parametrize("name", [None, "p.csv", "p.parquet"])
+def test_columns_are_kept_as_they_are_written(run, name):
+    run.train("--quiet")
+    data = pl.read_csv(run.folder / "data.csv")
+    data = data.with_columns(pl.Series("id", [f"{i:03}" for i in range(data.height)]), (data["a"] * 2).alias("x,y"))
+    data.write_csv(run.folder / "with_id.csv")
+    plain = run.good("predict", run.model, run.folder / "data.csv").splitlines()[1:]
+    words = ["--keep", "id,a", "--keep", "x,y", *([] if name is None else ["--out", run.folder / name])]
+    out = run.good("predict", run.model, run.folder / "with_id.csv", *words)
+    if name is None:
+        (run.folder / "p.csv").write_text(out)
+    found = tables.read(run.folder / (name or "p.csv"), text=["id"])
+    assert found.columns == ["id", "a", "x,y", "class"]
+    assert found["id"].to_list() == data["id"].to_list()
+    np.testing.assert_allclose(found["x,y"], data["x,y"], rtol=1e-12)
+    assert found["class"].to_list() == plain
+
+
+@pytest.mark.parametrize(
+    ("keep", "message"),
+    [("idd", "--keep: unknown column 'idd'"), ("class", "--keep class: the predictions are called so")],
+)
+def test_columns_that_cannot_be_kept(run, keep, message):
+    run.train("--quiet")
+    check_error(run("predict", run.model, run.folder / "data.csv", "--keep", keep), message)
+
+
+def test_a_dash_is_told_what_to_be(run):
+    run.train("--quiet")
+    check_error(run("predict", run.model, "-"), "cannot read -: .* For standard input give /dev/stdin")
+    check_error(
+        run("predict", run.model, run.folder / "data.csv", "--out", "-"), "--out - would be a file of that name"
+    )
+
+
 def test_text_that_looks_like_numbers_later_is_still_text(run):
     rows = "".join(
         f"{code},{i},{label}\n" for i, (code, label) in enumerate([("01234", 1), ("0567", 2), ("A1", "x")] * 9)

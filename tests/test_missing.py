@@ -74,7 +74,7 @@ def test_an_error_says_what_can_be_done(run, holed):
     code, out, err = run.train(run.write(holed))
     assert (code, out) == (2, "")
     assert "column 'a' is empty in row 4 (and 2 more); column 't' is empty in row 5 (and 1 more)" in err
-    assert err.endswith("or let --missing fill or drop do it.\n")
+    assert err.endswith("let --missing fill or drop do it, or leave columns out with --ignore.\n")
     for way in ("fill", "drop"):
         assert run.train(run.write(holed), "--missing", way)[0] == 0
 

@@ -1,5 +1,6 @@
 import datetime
 import decimal
+import gzip
 import json
 import math
 
@@ -277,6 +278,26 @@ def test_cells_that_are_separated_by_something_else(tmp_path, content, separator
         InputError, match=f"eu.csv as a table: its cells look separated by '{separator}': save it with"
     ):
         tables.read(tmp_path / "eu.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("t.xlsx", "a spreadsheet: save it as"),
+        ("t.csv.zip", "packed: unpack it first"),
+        ("t.XZ", "packed: unpack it"),
+    ],
+)
+def test_files_of_other_kinds_are_told(tmp_path, name, what):
+    (tmp_path / name).write_bytes(b"PK junk")
+    with pytest.raises(InputError, match=f"{name}: it is {what}"):
+        tables.read(tmp_path / name)
+
+
+@pytest.mark.parametrize(("name", "separator"), [("t.csv.gz", ","), ("t.tsv.gz", "\t"), ("t.TSV.GZ", "\t")])
+def test_gz_comes_on_top_of_the_kind(tmp_path, name, separator):
+    (tmp_path / name).write_bytes(gzip.compress(table().write_csv(separator=separator).encode()))
+    assert tables.read(tmp_path / name).columns == ["a", "t", "y"]
 
 
 @pytest.mark.parametrize("written", ["id{}", "{}-12-2024", "Mr {}", "{} Main Street", "12:{:02}", "x"])

@@ -103,7 +103,8 @@ def place(host: HostArray, dtype: str, *, like: Array | None, backend: str | Non
     if params.dtype != wanted:
         raise BackendError(
             f"{arrays.library(xp)} gave {params.dtype} where {dtype} was asked for: with JAX set "
-            "jax.config.update('jax_enable_x64', True) first, or move the model with dtype='float32'."
+            "jax.config.update('jax_enable_x64', True) first, or "
+            "take model.to(dtype='float32') where it is, and then move it."
         )
     return params
 

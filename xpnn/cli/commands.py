@@ -78,9 +78,12 @@ def _given_model(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Where to write them, as .csv, .tsv or .parquet; by default they are printed.",
 )
 @click.option("--probabilities", is_flag=True, help="Add a column with the probability of each class or label.")
-def predict(model: Path, data: Path, out: Path | None, probabilities: bool, trusted: tuple[str, ...]) -> None:
+@click.option("--keep", multiple=True, metavar="COLUMNS",
+              help="Columns of the data to write before the predictions, such as an id; several with commas "
+                   "between.")  # fmt: skip
+def predict(model: Path, data: Path, out: Path | None, trusted: tuple[str, ...], **options: Any) -> None:
     """Predict the target for each row of a CSV, TSV or Parquet file."""
-    using.predict(model, data, out, probabilities=probabilities, trusted=trusted)
+    using.predict(model, data, out, trusted=trusted, **options)
 
 
 @xpnn.command()

@@ -123,7 +123,7 @@ def read(
     task = tables.infer_task(table, targets) if task == "auto" else task
     if task in ("binary", "multiclass"):
         table = tables.as_written(path, table, targets)
-    ignore = _split(ignore, table)
+    ignore = tables.names(ignore, table.columns)
     weighted = [] if sample_weight is None else [_weight_column(sample_weight, table, targets, ignore)]
     table, unused, gaps = _without_gaps(table, targets, task, [*ignore, *weighted], missing, weighted)
     unused |= dict.fromkeys(weighted, "the weights of the rows")
@@ -152,12 +152,6 @@ def read(
     gaps += schema.gaps(table)
     weights = tables.weights(table[sample_weight])[rows] if sample_weight is not None else None
     return Data(x, schema.outputs(part), x_check, y_check, schema, row_numbers, gaps, weights)
-
-
-def _split(names: Sequence[str], table: pl.DataFrame) -> list[str]:
-    """Names of columns, those with commas between as well; a column may have a comma in its own."""
-    each = [[name] if name in table.columns else name.split(",") for name in names]
-    return [part if part in table.columns else part.strip() for parts in each for part in parts if part.strip()]
 
 
 def _without_gaps(

@@ -241,7 +241,8 @@ GROUPS: dict[str, list[click.Option]] = {
         click.Option(["--out"], type=_FILE, required=True, metavar="MODEL.safetensors",
                      help="Where to write the model."),
         click.Option(["--history"], type=_FILE, metavar="FILE.csv",
-                     help="Write the losses and metrics of each epoch there, as it ends; .csv or .jsonl."),
+                     help="Write the losses and metrics of each epoch there, as it ends; .csv or .jsonl. Those of "
+                          "numbers are of the standardised target: 1 is its standard deviation."),
         click.Option(["--tensorboard"], type=_FILE, metavar="FOLDER",
                      help="Write them for TensorBoard; a folder for each training."),
         click.Option(["--quiet/--no-quiet"], help="Print errors only."),

@@ -69,7 +69,7 @@ def _schedule(options: Options, rate: float, per_epoch: int, rise: int) -> Sched
     try:
         return cls(rate, **given)
     except InputError as error:
-        message = str(error).removeprefix(f"{cls.__name__}: ")
+        message = str(error).removeprefix(f"{cls.__name__}: ").replace("such as (30, 60)", "such as milestones=30,60")
         raise InputError(f"--schedule {options.schedule}: {message}") from error
 
 

@@ -18,25 +18,40 @@ from xpnn.model import Model, load
 from xpnn.tables import Schema
 
 if TYPE_CHECKING:
+    import polars as pl
     from numpy.typing import NDArray
 
 
-def predict(model: Path, data: Path, out: Path | None, *, probabilities: bool, trusted: Sequence[str] = ()) -> None:
+def predict(
+    model: Path,
+    data: Path,
+    out: Path | None,
+    *,
+    probabilities: bool,
+    keep: Sequence[str] = (),
+    trusted: Sequence[str] = (),
+) -> None:
     """Predict each row of a table; print the predictions as CSV or write them to a table of the file's kind."""
     network, schema = load_with_schema(model, trusted)
     if probabilities and schema.task == "regression":
         raise InputError("--probabilities is for classes; this model predicts numbers (regression).")
     if out is not None:
+        if str(out) == "-":
+            raise InputError("--out - would be a file of that name: leave it out to have the predictions printed.")
         refuse_to_overwrite(out, data=data, model=model)
         tables.check_ending(out)
         try:
             atomic.check_writable(out)
         except OSError as error:
             raise ModelFileError(f"cannot write {out}: {error.strerror or error}.") from error
-    x, notes = schema.features(tables.read(data, text=schema.as_text))
+    table = tables.read(data, text=schema.as_text)
+    kept = _kept(data, table, keep, schema)
+    x, notes = schema.features(table)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     predictions = schema.predictions(_output(network, x), probabilities=probabilities)
+    if kept is not None:
+        predictions = kept.hstack(predictions)
     if out is None:
         sys.stdout.write(predictions.write_csv())
         return
@@ -45,6 +60,19 @@ def predict(model: Path, data: Path, out: Path | None, *, probabilities: bool, t
     except OSError as error:
         raise ModelFileError(f"cannot write {out}: {error.strerror or error}.") from error
     print(f"wrote {len(x):,} predictions to {out}", file=sys.stderr)
+
+
+def _kept(data: Path, table: pl.DataFrame, keep: Sequence[str], schema: Schema) -> pl.DataFrame | None:
+    """The columns of --keep as the file writes them, if there are any."""
+    names = list(dict.fromkeys(tables.names(keep, table.columns)))
+    if not names:
+        return None
+    for name in names:
+        if name not in table.columns:
+            raise InputError(f"--keep: {tables.no_column(name, table.columns)}")
+        if name in schema.targets:
+            raise InputError(f"--keep {name}: the predictions are called so: rename the column in {data} to keep it.")
+    return tables.as_written(data, table, names).select(names)
 
 
 def evaluate(model: Path, data: Path, *, metrics: Sequence[str] | None = None, trusted: Sequence[str] = ()) -> None:

@@ -8,7 +8,7 @@ of its columns.
 from xpnn.tables.cells import nan_as_empty, weights
 from xpnn.tables.infer import infer_task, make_schema, row_numbers
 from xpnn.tables.read import as_written, read
-from xpnn.tables.schema import TASKS, Schema, class_name, from_json, no_column, schema_of
+from xpnn.tables.schema import TASKS, Schema, class_name, from_json, names, no_column, schema_of
 from xpnn.tables.write import check_ending, content
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "from_json",
     "infer_task",
     "make_schema",
+    "names",
     "nan_as_empty",
     "no_column",
     "read",

@@ -128,7 +128,7 @@ def make_schema(
                 text[name] = values
     if not filled:
         used = (column for column in table if column.name in (*amounts, *text, *targets))
-        no_nulls(*used, also=", or let --missing fill or drop do it")
+        no_nulls(*used, also=", let --missing fill or drop do it, or leave columns out with --ignore")
     numeric = {}
     for name in amounts:
         numbers(table[name], 0.0)  # a cell that cannot be used says so with its row in the whole table

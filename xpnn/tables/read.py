@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _MISSING = ["", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "?"]
 PARQUET = (".parquet", ".pq")
+_OTHERS = dict.fromkeys((".xlsx", ".xls", ".ods"), "a spreadsheet: save it as .csv, .tsv or .parquet")
+_OTHERS |= dict.fromkeys((".zip", ".xz", ".bz2", ".7z", ".tar"), "packed: unpack it first")
 
 
 def read(path: str | Path, *, text: Sequence[str] = ()) -> pl.DataFrame:
@@ -31,7 +33,9 @@ def read(path: str | Path, *, text: Sequence[str] = ()) -> pl.DataFrame:
     """
     import polars as pl
 
-    suffix = Path(path).suffix.lower()
+    suffix = _suffix(path)
+    if suffix in _OTHERS:
+        raise InputError(f"cannot read {path}: it is {_OTHERS[suffix]}.")
     try:
         with open(path, "rb") as file:  # noqa: PTH123  (polars would take a path for a pattern or an address)
             if suffix in PARQUET:
@@ -50,7 +54,8 @@ def read(path: str | Path, *, text: Sequence[str] = ()) -> pl.DataFrame:
                     **layout,
                 )
     except OSError as error:
-        raise InputError(f"cannot read {path}: {(error.strerror or _line(error)).rstrip('.')}.") from error
+        hint = " For standard input give /dev/stdin." if str(path) == "-" else ""
+        raise InputError(f"cannot read {path}: {(error.strerror or _line(error)).rstrip('.')}.{hint}") from error
     except pl.exceptions.PolarsError as error:
         why = _line(error).rstrip(".")
         if suffix not in PARQUET and (other := _other_separator(data, layout["separator"])):
@@ -75,6 +80,12 @@ def read(path: str | Path, *, text: Sequence[str] = ()) -> pl.DataFrame:
     return table
 
 
+def _suffix(path: str | Path) -> str:
+    """The ending that says what kind of table it is; .gz comes on top."""
+    name = Path(path).name.lower()
+    return Path(name.removesuffix(".gz")).suffix
+
+
 def _other_separator(data: bytes, ours: str) -> str:
     """What the header of a file that cannot be read is separated by, if that is something else; else ``""``."""
     header = data.lstrip().split(b"\n", 1)[0].decode(errors="replace")
@@ -87,7 +98,7 @@ def as_written(path: str | Path, table: pl.DataFrame, columns: Sequence[str]) ->
     """The table with these columns as the CSV file writes them, where reading has changed that: 01, True, 1e3."""
     import polars as pl
 
-    if Path(path).suffix.lower() in PARQUET:
+    if _suffix(path) in PARQUET:
         return table
     written = read(path, text=columns)
     changed = [name for name in columns if not (table[name].cast(pl.String) == written[name]).all()]

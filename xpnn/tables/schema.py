@@ -270,3 +270,9 @@ def schema_of(model: Model) -> Schema:
 def no_column(name: str, columns: Sequence[str]) -> str:
     """The message for a column that a table does not have."""
     return unknown("column", name, columns) + separator(columns)
+
+
+def names(given: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """Names of columns, those with commas between as well; a column may have a comma in its own."""
+    each = [[name] if name in columns else name.split(",") for name in given]
+    return [part if part in columns else part.strip() for parts in each for part in parts if part.strip()]

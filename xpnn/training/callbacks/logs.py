@@ -48,7 +48,7 @@ class HistoryFile(Callback):
             raise InputError(f"HistoryFile: the file's name must end in .csv or .jsonl, got {str(path)!r}.")
         if not path.parent.is_dir():
             raise InputError(f"HistoryFile: there is no folder {str(path.parent)!r} to write {path.name!r} into.")
-        if path.exists() and not self.overwrite:
+        if path.exists() and not self.overwrite and "{n}" not in path.name:
             each = f"{path.stem}-{{n}}{path.suffix}"
             raise InputError(
                 f"HistoryFile: {str(path)!r} is there already: choose another, {each!r} for a file for each "
@@ -68,6 +68,10 @@ class HistoryFile(Callback):
                 return path
             except FileExistsError:
                 n += 1
+
+    def start(self, training: Training) -> None:
+        """Find out whether the file may be written: another training may have written it meanwhile."""
+        self._check()
 
     def epoch_end(self, training: Training) -> None:
         """Write the line of this epoch."""
