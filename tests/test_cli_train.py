@@ -459,6 +459,7 @@ def rates(fitted, epochs=4, per_epoch=2):
 COMMON = ["--learning-rate", 0.1, "--batch-size", 24]  # two steps in each epoch
 
 
+@pytest.mark.filterwarnings("ignore:nothing is learned after")
 @pytest.mark.parametrize(
     ("schedule", "expected"),
     [
@@ -487,6 +488,7 @@ def test_the_rate_follows_its_schedule(run, fitted, schedule, expected):
         assert not np.array_equal(model.params, run.trained(*COMMON).params)
 
 
+@pytest.mark.filterwarnings("ignore:nothing is learned after")
 def test_warm_up_comes_before_any_schedule_and_the_rest_is_the_schedules(run, fitted):
     run.trained(*COMMON, "--warmup", 1, "--schedule", "cosine")
     assert fitted[-1]["optimizer"].learning_rate == xpnn.Warmup(xpnn.Cosine(0.1, over=6), over=2)

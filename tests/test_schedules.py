@@ -1,5 +1,6 @@
 """Learning rates that change: beside PyTorch's, from the number of the step alone, in a training."""
 
+import re
 import warnings
 
 import numpy as np
@@ -127,6 +128,31 @@ def test_a_schedule_that_does_not_fit_the_training_is_an_error_before_it(schedul
     with pytest.raises(InputError, match=message):
         trained(LIBRARIES["numpy"], schedule, epochs=4)
     trained(LIBRARIES["numpy"], xpnn.Cosine(0.1, over=12), epochs=4)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "told"),
+    [
+        (
+            xpnn.Cosine(0.1, over=8),
+            "nothing is learned after step 8 of 12: .* is 0 then; make it as long as .*, 12 steps",
+        ),
+        (xpnn.Warmup(xpnn.Cosine(0.1, over=4), over=3), "nothing is learned after step 7 of 12"),
+        (xpnn.Cosine(0.1, over=2, unit="epoch"), "nothing is learned after epoch 2 of 4"),
+        (xpnn.Cosine(0.1, over=8, minimum=1e-3), ""),
+        (xpnn.Cosine(0.1, over=11), ""),
+        (xpnn.MultiStep(0.1, (2, 3)), ""),
+    ],
+)
+def test_a_schedule_that_is_over_before_the_training_is_told(schedule, told):
+    from .conftest import LIBRARIES
+
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        trained(LIBRARIES["numpy"], schedule, epochs=4)
+    assert len(seen) == bool(told)
+    for each in seen:
+        assert re.search(told, str(each.message))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from numbers import Integral, Real
@@ -237,6 +238,14 @@ def _check_length(optimizer: Optimizer, epochs: int, per_epoch: int) -> None:
             f"the learning rate's schedule is longer than the training: {schedule!r} is made for {schedule.length} "
             f"{schedule.unit}s, but there are {there} (epochs: {epochs}, steps in each: {per_epoch}): shorten it to "
             f"{there}, or train for longer."
+        )
+    over = 0 < schedule.length < there - 1 and not schedule.monitors
+    if over and schedule.rate(epochs * per_epoch - 1, per_epoch, {}) == 0:
+        warnings.warn(
+            f"nothing is learned after {schedule.unit} {schedule.length} of {there}: {schedule!r} is 0 then; "
+            f"make it as long as the training, {there} {schedule.unit}s, or give it a minimum",
+            RuntimeWarning,
+            stacklevel=3,
         )
 
 
