@@ -82,7 +82,8 @@ class Data:
         absent = [tables.class_name(each) for i, each in enumerate(classes) if i not in there]
         if not absent or not len(self.y_check):
             return []
-        return [f"no row to validate on is of class {', '.join(absent)}: the scores do not tell how well it is found"]
+        named = f"class {absent[0]}" if len(absent) == 1 else f"{text.count(len(absent), 'class')}, {absent[0]} first"
+        return [f"no row to validate on is of {named}: the scores do not tell how well it is found"]
 
 
 def read(
