@@ -228,11 +228,20 @@ def test_columns_are_kept_as_they_are_written(run, name):
 
 @pytest.mark.parametrize(
     ("keep", "message"),
-    [("idd", "--keep: unknown column 'idd'"), ("class", "--keep class: the predictions are called so")],
+    [("idd", "--keep: unknown column 'idd'"), ("class", "--keep class: predictions are called so")],
 )
 def test_columns_that_cannot_be_kept(run, keep, message):
     run.train("--quiet")
     check_error(run("predict", run.model, run.folder / "data.csv", "--keep", keep), message)
+
+
+def test_a_column_called_as_a_probability_cannot_be_kept(run):
+    run.train("--quiet")
+    data = pl.read_csv(run.folder / "data.csv").with_columns(pl.lit(1).alias("P(high)"))
+    data.write_csv(run.folder / "more.csv")
+    words = ["predict", run.model, run.folder / "more.csv", "--keep", "P(high)"]
+    assert run(*words)[0] == 0
+    check_error(run(*words, "--probabilities"), r"--keep P\(high\): predictions are called so")
 
 
 def test_a_dash_is_told_what_to_be(run):

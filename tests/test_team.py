@@ -69,6 +69,12 @@ class Parts:
             self.members.fork(self.table)
         return [each[0] for each in self.tables]
 
+    def shared(self):
+        """Do each some times; whether another thread has done some."""
+        self.members.wake()
+        self.done(20)
+        return len(self.threads) == 2
+
     @property
     def threads(self):
         return {each[1] for each in self.tables}
@@ -103,30 +109,20 @@ def test_others_do_take_parts(count):
     members = Team(2)
     parts = Parts(members, count, long=10_000)
 
-    def taken():
-        members.wake()
-        parts.done(20)
-        return len(parts.threads) == 2
-
-    until(taken)
+    until(parts.shared)
 
 
 def test_one_may_do_all_though_others_are_awake(count):
     members = Team(2)
     parts = Parts(members, count, long=10_000)
 
-    def taken():
-        members.wake()
-        parts.done(20)
-        return len(parts.threads) == 2
-
-    until(taken)
+    until(parts.shared)
     (before, _) = parts.done()
     members.wake(False)
     for i in range(200):
         assert parts.done() == [before + 1 + i] * 2
         assert len(parts.threads) == 1
-    until(taken)  # when they are to do some again
+    until(parts.shared)  # when they are to do some again
 
 
 def test_nobody_is_woken_when_one_is_to_do_all():

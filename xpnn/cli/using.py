@@ -45,12 +45,14 @@ def predict(
         except OSError as error:
             raise ModelFileError(f"cannot write {out}: {error.strerror or error}.") from error
     table = tables.read(data, text=schema.as_text)
-    kept = _kept(data, table, keep, schema)
+    kept = _kept(data, table, keep)
     x, notes = schema.features(table)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     predictions = schema.predictions(_output(network, x), probabilities=probabilities)
     if kept is not None:
+        if both := [name for name in kept.columns if name in predictions.columns]:
+            raise InputError(f"--keep {both[0]}: predictions are called so: rename the column in {data} to keep it.")
         predictions = kept.hstack(predictions)
     if out is None:
         sys.stdout.write(predictions.write_csv())
@@ -62,7 +64,7 @@ def predict(
     print(f"wrote {len(x):,} predictions to {out}", file=sys.stderr)
 
 
-def _kept(data: Path, table: pl.DataFrame, keep: Sequence[str], schema: Schema) -> pl.DataFrame | None:
+def _kept(data: Path, table: pl.DataFrame, keep: Sequence[str]) -> pl.DataFrame | None:
     """The columns of --keep as the file writes them, if there are any."""
     names = list(dict.fromkeys(tables.names(keep, table.columns)))
     if not names:
@@ -70,8 +72,6 @@ def _kept(data: Path, table: pl.DataFrame, keep: Sequence[str], schema: Schema) 
     for name in names:
         if name not in table.columns:
             raise InputError(f"--keep: {tables.no_column(name, table.columns)}")
-        if name in schema.targets:
-            raise InputError(f"--keep {name}: the predictions are called so: rename the column in {data} to keep it.")
     return tables.as_written(data, table, names).select(names)
 
 
