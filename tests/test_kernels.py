@@ -1,11 +1,8 @@
-"""Machine code for chains of element-wise calls must do what NumPy does, to the bit; and products what NumPy's do."""
+"""Machine code for chains of element-wise calls must do what NumPy does, to the bit."""
 
-import ctypes
 import gc
 import platform
 import weakref
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +10,6 @@ import pytest
 import xpnn
 from xpnn import backends
 from xpnn.compiler import Compiled, gemm, kernels, llvm
-from xpnn.compiler.blas import libraries
 from xpnn.compiler.chains import Chain
 from xpnn.compiler.record import record
 
@@ -307,112 +303,6 @@ def test_an_llvm_that_is_too_old_is_not_used(monkeypatch):
     assert not llvm.available.__wrapped__()
 
 
-# products
-
-
-@pytest.fixture(params=["mkl", "openblas"])
-def blas(request, monkeypatch):
-    """Products of each library, whichever is the faster one here."""
-    library = getattr(gemm, f"_{request.param}")() if llvm.available() else None
-    if library is None:
-        of_numpys_packages = any("scipy_openblas64_" in each.filepath for each in libraries())
-        assert not (request.param == "openblas" and of_numpys_packages and llvm.available())
-        pytest.skip(f"{request.param} is not here, or no LLVM")
-    monkeypatch.setattr(gemm, "_library", lambda: library)
-    return request.param
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_products_are_those_of_numpy(dtype, rng, blas):
-    close = {"rtol": 1e-5, "atol": 1e-6} if dtype == "float32" else {"rtol": 1e-12, "atol": 1e-14}
-    a, b = rng.normal(size=(12, 7)).astype(dtype), rng.normal(size=(7, 9)).astype(dtype)
-    wide = rng.normal(size=(24, 14)).astype(dtype)
-    for left, right in [
-        (a, b),
-        (np.asfortranarray(a), b),
-        (a, np.asfortranarray(b)),
-        (wide[:12, :7], b),
-        (wide[::2, :7], b),
-        (wide[::2, ::2], b),  # no layout of BLAS's: NumPy's product
-        (a[::-1], b),
-        (a.T.copy().T, b.T.copy().T),
-        (a[:, :1], b[:1]),
-    ]:
-        out = np.full((12, 9), np.nan, dtype)
-        gemm.Product()(left, right, out)
-        np.testing.assert_allclose(out, left @ right, **close)
-        rows = np.zeros((12, 9), dtype)
-        gemm.Product()(left[3:8], right, rows[3:8])
-        np.testing.assert_allclose(rows[3:8], (left @ right)[3:8], **close)
-        assert not rows[:3].any()
-        assert not rows[8:].any()
-
-
-@needs_gemm
-@pytest.mark.parametrize(("vendor", "intel"), [("GenuineIntel", True), ("AuthenticAMD", False), ("", False)])
-def test_mkl_is_used_on_processors_that_it_is_made_for(monkeypatch, vendor, intel):
-    monkeypatch.setattr(gemm, "vendor", lambda: vendor)
-    found, mkl, openblas = gemm._library.__wrapped__(), gemm._mkl(), gemm._openblas()
-    assert found == ((mkl if intel else None) or openblas or gemm._Library({}))
-
-
-@needs_llvm
-def test_the_vendor_is_what_the_system_says_too():
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    said = [line.split(":")[1].strip() for line in lines if line.startswith("vendor_id")]
-    if not said:
-        pytest.skip("the system does not say")
-    assert gemm.vendor() == said[0]
-
-
-@needs_llvm
-def test_an_mkl_that_is_used_otherwise_is_left_alone(monkeypatch):
-    if gemm._mkl() is None:
-        pytest.skip("MKL is not here")
-    with monkeypatch.context() as patched:
-        patched.setattr(gemm, "libraries", lambda: [SimpleNamespace(internal_api="mkl")])  # NumPy's own
-        assert gemm._mkl() is None
-    monkeypatch.setattr(ctypes, "CDLL", lambda path: SimpleNamespace(MKL_Set_Threading_Layer=lambda layer: 3))
-    assert gemm._mkl() is None
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_products_take_subnormal_numbers_for_0(dtype, blas):
-    small = np.full((4, 4), {"float32": 1e-20, "float64": 1e-155}[dtype], dtype)
-    out = np.ones((4, 4), dtype)
-    gemm.Product()(small, small, out)
-    assert (small @ small).all()
-    assert not out.any()
-
-
-@needs_gemm
-def test_products_that_a_library_does_no_sooner_are_left_to_numpy(monkeypatch):
-    one, other = (gemm._Library(gemm._library().functions, ahead=ahead) for ahead in (True, False))
-    shapes = {
-        "middling": ((200, 100), 64),
-        "small": ((20, 30), 10),
-        "narrow": ((400, 4), 100),
-        "row": ((1, 4096), 4096),
-    }
-    for library, wanted in (
-        (one, {"middling": (1, 2), "small": (0, 0), "narrow": (0, 2), "row": (1, 1)}),
-        (other, {"middling": (0, 2), "small": (0, 0), "narrow": (0, 2), "row": (0, 0)}),
-    ):
-        monkeypatch.setattr(gemm, "_library", lambda library=library: library)
-        found = {n: tuple(gemm.parts(*shape, np.float64, lanes) for lanes in (1, 2)) for n, shape in shapes.items()}
-        assert found == wanted
-        assert not gemm.parts((200, 100), 64, np.int64, 2)
-        assert gemm.parts((256, 512), 512, np.float64, 64) == 16  # each reads the whole other factor
-
-
-def test_without_a_library_products_are_numpys(monkeypatch, rng):
-    monkeypatch.setattr(gemm, "_library", lambda: gemm._Library({}))
-    assert not gemm.available()
-    a, out = rng.normal(size=(4, 4)), np.zeros((4, 4))
-    gemm.Product()(a, a, out)
-    np.testing.assert_array_equal(out, a @ a)
-
-
 @needs_llvm
 def test_networks_of_other_widths_need_no_other_machine_code(rng):
     """But where the numbers of a row are kept: it costs ten times what recording a step does."""
@@ -468,23 +358,3 @@ def test_a_prediction_does_not_keep_its_data_alive(rng, n):
     del X
     gc.collect()
     assert alive() is None
-
-
-@needs_gemm
-@pytest.mark.parametrize("which", ["a", "b", "out"])
-def test_an_interrupt_in_between_leaves_no_address_of_another_array(rng, monkeypatch, which):
-    def arrays():
-        return {"a": rng.normal(size=(40, 50)), "b": rng.normal(size=(50, 60)), "out": np.zeros((40, 60))}
-
-    def interrupted(x):
-        raise KeyboardInterrupt
-
-    product, first = gemm.Product(), arrays()
-    product(**first)
-    second = first | {which: arrays()[which]}
-    with monkeypatch.context() as patched:
-        patched.setattr(gemm, "_address", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            product(**second)
-    product(**second)
-    np.testing.assert_allclose(second["out"], second["a"] @ second["b"])

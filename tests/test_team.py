@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import xpnn
-from xpnn.compiler import blas, gemm, llvm, parallel, team, together, trial
+from xpnn.compiler import blas, gemm, llvm, parallel, regions, sequence, team, together, trial
 from xpnn.compiler import steps as stepping
 from xpnn.compiler.team import Team
 
@@ -158,14 +158,15 @@ def test_where_there_can_be_no_more_threads_one_does_all(count, monkeypatch):
 
 EXIT = """
 import numpy as np
-from xpnn.compiler import gemm, team
+from xpnn.compiler import sequence, team
 assert team.available()
 members = team.Team(2)
 a, out = np.ones((300, 300)), np.empty((300, 300))
-product = gemm.Product(members, 2)
+product = sequence.Sequence(members, 2, 0)
+product.product(a, a, out)
 for _ in range(20):
     members.wake()
-    product(a, a, out)
+    product()
 """
 
 
@@ -197,21 +198,22 @@ def test_two_threads_with_a_team_each(count):
 FORK = """
 import os
 import numpy as np
-from xpnn.compiler import gemm, team
+from xpnn.compiler import sequence, team
 assert team.available()
 members = team.Team(2)
-a = np.ones((400, 300))
-product, out = gemm.Product(members, 2), np.empty((400, 400))
+a, out = np.ones((400, 300)), np.empty((400, 400))
+product = sequence.Sequence(members, 2, 0)
+product.product(a, a.T, out)
 members.wake()
 for _ in range(1000):
-    product(a, a.T, out)
+    product()
 child = os.fork()
 if not child:  # it has none of its parent's threads
     out[...] = 0
     assert members._served == [False]
     members.wake()
     for _ in range(1000):
-        product(a, a.T, out)
+        product()
     os._exit(0 if (out == 300).all() else 1)
 print(os.waitpid(child, 0)[1])
 """
@@ -221,33 +223,6 @@ print(os.waitpid(child, 0)[1])
 def test_in_a_child_process_there_are_threads_too():
     done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "0"
-
-
-# products
-
-
-@pytest.mark.skipif(not gemm.available(), reason="there is no library to call products of")
-@pytest.mark.parametrize("n", [1, 2, 5, 40])
-@pytest.mark.parametrize("parts", [1, 2, 3])
-def test_products_in_parts_of_rows(parts, n, dtype, rng):
-    members = Team(3)
-    product = gemm.Product(members if parts > 1 else None, parts)
-    rtol = 1e-5 if dtype == "float32" else 1e-12
-    kept = np.full((n, 9), np.nan, dtype)
-    for k in (7, 7, 12):
-        a, b = rng.normal(size=(n, k)).astype(dtype), rng.normal(size=(k, 9)).astype(dtype)
-        for left, right, out in [
-            (a, b, kept),
-            (np.asfortranarray(a), b, kept),
-            (a, np.asfortranarray(b), kept),
-            (np.repeat(a, 2, axis=0)[::2], b, np.full((n, 9), np.nan, dtype)),
-            (np.repeat(a, 2, axis=1)[:, ::2], b, kept),  # no layout of BLAS's: NumPy's product
-            (a, b, np.full((n, 18), np.nan, dtype)[:, :9]),
-            (a, b, kept),
-        ]:
-            members.wake()
-            product(left, right, out)
-            np.testing.assert_allclose(out, left @ right, rtol=rtol, atol=rtol)
 
 
 # steps
@@ -260,9 +235,9 @@ def shared(monkeypatch):
     def use(lanes):
         monkeypatch.setattr(stepping, "ALONE", (0, 0))
         monkeypatch.setattr(stepping, "WORTH", 0)
-        monkeypatch.setattr(together, "CHAIN", 1)
-        for name in ("WORTH", "PART"):
-            monkeypatch.setattr(gemm, name, 1)
+        monkeypatch.setattr(sequence, "ROWS", 1)
+        for name in ("CHAIN", "PART"):
+            monkeypatch.setattr(regions, name, 1)
         monkeypatch.setattr(blas.threads, "count", lambda: lanes)
         calls, wake = [], Team.wake
         monkeypatch.setattr(Team, "wake", lambda self, *others: calls.append(self.lanes) or wake(self, *others))
@@ -343,7 +318,7 @@ def test_a_step_does_not_depend_on_who_is_tried(dtype, rng, shared, monkeypatch)
 
 
 def test_without_products_there_is_no_team_as_they_would_be_left_to_one_thread(monkeypatch):
-    monkeypatch.setattr(gemm, "_library", lambda: gemm._Library({}))
+    monkeypatch.setattr(gemm, "_small", dict)
     assert not together.available()
     assert stepping.Steps(lambda xp, state, x: state[0], np, work=10**6)._shared is not None
     compiled = together.Together(lambda xp, state, x: state[0], np)

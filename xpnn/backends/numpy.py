@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.backends.generic import Backend, Function, T
-from xpnn.compiler import Compiled
 from xpnn.compiler.blas import threads
 from xpnn.compiler.parallel import on_threads
 from xpnn.compiler.rows import Rows
 from xpnn.compiler.steps import Steps
+from xpnn.compiler.together import Together
 from xpnn.typing import Array, HostArray, Namespace
 
 
@@ -40,7 +40,7 @@ class NumPy(Backend):
 
     def compile(self, function: Function, xp: Namespace, *, asked: bool = False, work: int = 0) -> Function:
         """The formulas recorded as NumPy calls: see `xpnn.compiler`."""
-        return Steps(function, xp, work) if work else Compiled(function, xp)
+        return Steps(function, xp, work) if work else Together(function, xp)
 
     def forward(self, function: Function, xp: Namespace) -> Function:
         """Recorded, for few rows and for chunks of many."""

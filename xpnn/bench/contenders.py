@@ -15,9 +15,11 @@ import numpy as np
 from xpnn import arrays, backends
 from xpnn.backends import Backend
 from xpnn.bench.workload import Workload
-from xpnn.compiler import gemm, team, together
+from xpnn.compiler import team, together
 from xpnn.compiler.blas import threads
 from xpnn.compiler.parallel import on_threads
+from xpnn.compiler.regions import PART
+from xpnn.compiler.sequence import Late, Sequence
 from xpnn.compiler.steps import ALONE, ENOUGH, WORTH
 from xpnn.compiler.trial import Trial
 from xpnn.errors import BackendError, XpnnError
@@ -256,30 +258,29 @@ def _product(library: str, workload: Workload) -> Callable[[Any, Any, Any], Any]
 
 
 def _together(lanes: int) -> Callable[[Any, Any, Any], Any]:
-    """Products called from machine code where that pays, each thread with its rows."""
+    """Products called from machine code, each lane with its rows where that pays."""
     members = team.Team(lanes) if lanes > 1 else None
-    products: dict[int, Callable[[Any, Any, Any], Any]] = {}
+    products: dict[int, Callable[[Any], None]] = {}
 
     def multiply(a: Any, b: Any, out: Any) -> Any:
         if id(out) not in products:
-            parts = gemm.parts(out.shape, a.shape[1], out.dtype, lanes)
-            if members is not None and parts > 1:
-                products[id(out)] = _by_parts(members, parts)
-            else:
-                products[id(out)] = gemm.Product() if parts else np.dot
-        products[id(out)](a, b, out)
+            count = max(1, min(lanes, a.size * b.shape[1] * out.itemsize // PART))
+            product = Sequence(members, count, 1)
+            product.product(Late(0, a), b, out)
+            products[id(out)] = _in_turns(product, members) if members is not None and count > 1 else product
+        products[id(out)](a)
         return out
 
     return multiply
 
 
-def _by_parts(members: team.Team, parts: int) -> Callable[[Any, Any, Any], None]:
+def _in_turns(product: Sequence, members: team.Team) -> Callable[[Any], None]:
     """A product that others take part in as long as that takes less time, as in a step."""
-    product, trial = gemm.Product(members, parts), Trial(together.GAIN)
+    trial = Trial(together.GAIN)
 
-    def multiply(a: Any, b: Any, out: Any) -> None:
+    def multiply(a: Any) -> None:
         members.wake(trial.begin())
-        product(a, b, out)
+        product(a)
         trial.end()
 
     return multiply

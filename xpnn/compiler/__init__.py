@@ -115,14 +115,14 @@ class Compiled:
 
     def _make(self, arguments: tuple[Any, ...], *, chained: bool) -> _Program:
         recording = record(self.function, self.xp, arguments)
-        if chained:
-            schedule(recording)
         emitter = self._emitter(recording, chained)
         state = {each for each in recording.inputs[0] if each is not None}
         writes = any(isinstance(c.result, Value) and c.in_place and c.result.owner in state for c in recording.calls)
         return _Program(*emitter.make(), emitter.source, _kinds(arguments[0]), writes)
 
     def _emitter(self, recording: Recording, chained: bool) -> Emitter:
+        if chained:
+            schedule(recording)
         return Emitter(Plan(recording, chained=chained), self._bytes)
 
     def _bytes(self, name: tuple[str, int], nbytes: int) -> NDArray[np.uint8]:

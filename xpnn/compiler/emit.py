@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnn.compiler.chains import Chain
 from xpnn.compiler.kernels import Kernel, table
 from xpnn.compiler.plan import Group, Plan
 from xpnn.compiler.recording import Call, Number, Value, flat
@@ -52,7 +53,7 @@ class Emitter:
         self._places: dict[Any, tuple[NDArray[Any], str]] = {}
         self._numbers: dict[tuple[Any, Any], str] = {}
         self._bound: set[Value] = set()
-        self._kernels: dict[int, tuple[str, str]] = {}
+        self._kernels: dict[int, tuple[str, list[str]]] = {}
         self._bind: list[str] = []
         self._run: list[str] = []
         self._count = 0
@@ -153,11 +154,15 @@ class Emitter:
             arguments = _fill((call.arguments, call.options), self._fixed)
             self._hold(value, call.function(*arguments[0], **arguments[1]))
             return
-        early = all(each in self._fixed or each in self._bound for each in call.reads)
+        early = self._early(call)
         value.name = self._new("b" if early else "v")
         if early:
             self._bound.add(value)
         (self._bind if early else self._run).append(f"{value.name} = {self._plain(call)}")
+
+    def _early(self, call: Call) -> bool:
+        """Whether what a view shows is there before the function runs."""
+        return all(each in self._fixed or each in self._bound for each in call.reads)
 
     def _straight(self, call: Call) -> None:
         """One call over whole arrays."""
@@ -188,7 +193,8 @@ class Emitter:
     def _kernel(self, group: Group, spans: list[tuple[int, int]]) -> list[str]:
         """The lines that do a chain for these rows."""
         assert group.chain is not None
-        function, arrays = self._compiled(group)
+        function, operands = self._compiled(group.chain)
+        arrays = "".join(f"{each}, " for each in operands)
         lines = []
         for first, stop in spans:
             name = self._new("rows")
@@ -198,14 +204,12 @@ class Emitter:
             lines.append(f"{function}({name})")
         return lines
 
-    def _compiled(self, group: Group) -> tuple[str, str]:
+    def _compiled(self, chain: Chain) -> tuple[str, list[str]]:
         """The name of a chain's machine code, and what its table points to."""
-        assert group.chain is not None
-        if id(group) not in self._kernels:
-            kernel = Kernel(group.chain, lambda v: v not in self.plan.registers, self._name, self._scalar)
-            arrays = "".join(f"{each}, " for each in kernel.operands)
-            self._kernels[id(group)] = self._global(kernel.function, "kernel"), arrays
-        return self._kernels[id(group)]
+        if id(chain) not in self._kernels:
+            kernel = Kernel(chain, lambda v: v not in self.plan.registers, self._name, self._scalar)
+            self._kernels[id(chain)] = self._global(kernel.function, "kernel"), kernel.operands
+        return self._kernels[id(chain)]
 
     def _loop(self, group: Group, blocks: list[tuple[int, int]], lane: int = 0) -> list[str]:
         """The lines of a group for these blocks, with scratch memory for this lane."""
@@ -267,7 +271,7 @@ class Emitter:
             return f"{self._global(call.function)}({', '.join(operands)}, out={out})"
         operands = [name(each) for each in call.reads]
         if call.kind == "product":
-            return f"{self._multiply(call)}({', '.join(operands)}, {out})"
+            return f"{self._global(call.function)}({', '.join(operands)}, {out})"
         if call.kind == "inner":
             return f"{self._global(np.dot)}({', '.join(operands)}, {out})"
         if call.kind == "join":
@@ -286,10 +290,6 @@ class Emitter:
             columns = np.empty(x.array.shape[::-1], x.array.dtype)
             return f"{self._global(of_few_columns)}({function}, {operands[0]}, {self._global(columns, 's')}, {out})"
         return f"{function}({operands[0]}, {axis}, None, {out}, {keep})"
-
-    def _multiply(self, call: Call) -> str:
-        """The name of what multiplies two matrices."""
-        return self._global(call.function)
 
     def _plain(self, call: Call) -> str:
         """A call as it was recorded."""

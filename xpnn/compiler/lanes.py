@@ -11,15 +11,14 @@ from __future__ import annotations
 import itertools
 from functools import partial
 
-from xpnn.compiler.emit import Memory
+from xpnn.compiler.emit import Emitter, Memory
 from xpnn.compiler.parallel import on_threads
 from xpnn.compiler.plan import Group, Plan
 from xpnn.compiler.recording import Call, Recording, Value
 from xpnn.compiler.shares import Shares, share
-from xpnn.compiler.together import TeamEmitter
 
 
-class LaneEmitter(TeamEmitter):
+class LaneEmitter(Emitter):
     """Writes a step as one function for each phase and lane.
 
     Parameters

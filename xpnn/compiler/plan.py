@@ -16,7 +16,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, groupby
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 from xpnn.compiler import llvm
 from xpnn.compiler.chains import Chain
 from xpnn.compiler.recording import Call, Number, Recording, Value, flat
+from xpnn.compiler.regions import Planner, Region, Work, arrange
 from xpnn.compiler.shares import CannotShare, Shares
 
 BLOCK = 1 << 15
@@ -45,6 +47,7 @@ class Group:
     n: int = 0
     rows: int = 0
     chain: Chain | None = None
+    region: Region | None = None
 
 
 class Plan:
@@ -58,6 +61,8 @@ class Plan:
         where another still reads.
     chained : bool
         Whether there are to be chains, where LLVM is here.
+    lanes : int
+        How many there can be in a region; 0: no regions.
 
     Attributes
     ----------
@@ -76,10 +81,15 @@ class Plan:
         What lives within a chain, without memory.
     sizes : list of int
         The bytes of each slot.
+    order : list of Region and Work
+        All of it once more, where several lanes do it; see `xpnn.compiler.regions`.
     """
 
-    def __init__(self, recording: Recording, shares: Shares | None = None, *, chained: bool = True) -> None:
+    def __init__(
+        self, recording: Recording, shares: Shares | None = None, *, chained: bool = True, lanes: int = 0
+    ) -> None:
         self._with_chains = chained and llvm.available()
+        self._alone = 0 if lanes else 1  # calls that NumPy does sooner than machine code
         self.recording = recording
         self.shares = shares
         self._state = {each for each in flat(recording.inputs[:1]) if isinstance(each, Value)}
@@ -87,12 +97,19 @@ class Plan:
         self.escaping = {each.owner for each in flat(recording.outputs) if isinstance(each, Value)} - self.inputs
         self.constants: dict[Value, NDArray[Any]] = {}
         self._find_constants()
+        self._late = self._find_late() if lanes else set()
         calls = recording.calls if shares is None else shares.order()
         work = [c for c in calls if c.kind not in ("view", "number") and c.result not in self.constants]
         self.parts: dict[Value, tuple[Value, int]] = {}
         work = self._join(work)
         self._makers = {call.result: call for call in calls if self.fixed(call)}
-        if shares is None:
+        self.order: list[Region | Work] = []
+        if lanes:
+            planner = Planner(self._place, self._reachable, self.late, lanes)
+            works = [each for group in self._chained(work) for each in planner.works(group.calls, group.chain)]
+            self.order = arrange(works, lanes)
+            self.groups = _groups(self.order)
+        elif shares is None:
             self.groups = _blocked(self._chained(work))
         else:
             if shares.join in work:
@@ -119,6 +136,13 @@ class Plan:
         owner = value.owner
         return self.parts[owner][0] if owner in self.parts else owner
 
+    def _place(self, value: Value) -> tuple[Value, int]:
+        """The same, and from which byte of it on it lies there."""
+        owner = value.owner
+        here, there = (each.array.__array_interface__["data"][0] for each in (value, owner))
+        start = self.parts[owner][1] * owner.array.itemsize if owner in self.parts else 0
+        return self.home(value), start + here - there
+
     def fixed(self, call: Call) -> bool:
         """Whether the result is a new array that is given a place."""
         new = isinstance(call.result, Value) and not call.in_place
@@ -134,13 +158,26 @@ class Plan:
                 continue
             chain = Chain(self._reachable, self.home)
             groups.append(Group(chain.calls, chain=chain) if chain.add(call) else Group([call]))
-        return [group if len(group.calls) > 1 else Group(group.calls) for group in groups]
+        return [group if len(group.calls) > self._alone else Group(group.calls) for group in groups]
 
     def _reachable(self, value: Value) -> bool:
         """Whether the value has the same memory at every run."""
         if value in self.constants:
             return bool(self.constants[value].flags.c_contiguous)
-        return value.owner in self._state or value.owner in self._makers or value.owner in self.parts
+        known = value.owner in self._state or value.owner in self._makers or value.owner in self.parts
+        return known or self.late(value)
+
+    def late(self, value: Value) -> bool:
+        """Whether a region gets to know the value each time it is begun."""
+        return value in self._late
+
+    def _find_late(self) -> set[Value]:
+        """What is given and only read, and what is returned and made in one piece."""
+        calls = self.recording.calls
+        written = {call.result for call in calls if call.in_place}
+        made = {call.result for call in calls if not call.in_place and call.kind not in ("view", "other", "number")}
+        given = {each for each in self.inputs - self._state - written if each.kind is np.ndarray}
+        return given | (self.escaping & made)
 
     def _find_constants(self) -> None:
         calls = self.recording.calls
@@ -188,11 +225,18 @@ class Plan:
             death |= {self.home(each): len(order) for call in lasting for each in _touched(call)}
         free: list[int] = []
         start = 0
-        for group in self.groups:
-            self._assign_group(group, start, death, free)
-            start += len(group.calls)
+        for region, groups in groupby(self.groups, attrgetter("region")):
+            freed: list[int] = []
+            for group in groups:
+                freed += self._assign_group(group, start, death, free)
+                start += len(group.calls)
+                if region is None:
+                    free += freed
+                    freed = []
+            free += freed  # in a region, one lane may still need what another has done with
 
-    def _assign_group(self, group: Group, start: int, death: dict[Value, int], free: list[int]) -> None:
+    def _assign_group(self, group: Group, start: int, death: dict[Value, int], free: list[int]) -> list[int]:
+        """Give those of a group theirs; the slots that are free once it is done."""
         end = start + len(group.calls)
         spare: defaultdict[Any, list[int]] = defaultdict(list)  # scratch blocks that are free, by what fits
         blocks = count()
@@ -214,6 +258,8 @@ class Plan:
                 # a kernel may still read other rows of what has been viewed
                 kept = self._viewed if group.chain is not None else ()
                 twins = (v for v in call.reads if over and v in dying and v not in kept and self._twins(v, new))
+                if group.region is not None:  # another lane may still read it
+                    twins = (v for v in twins if group.region.alike(v, new))
                 twin = next(twins, None)
                 if twin is None:
                     self.slots[new] = self._take(new.array.nbytes, free)
@@ -223,10 +269,10 @@ class Plan:
             if not over:
                 self._release(leaving, spare)
             freed += [self.slots[each] for each in dying & self.slots.keys()]
-            if not group.rows and group.chain is None:  # there, all is needed until the last row is done
+            if not (group.rows or group.chain or group.region):  # there, all is needed until the last row is done
                 free += freed
                 freed = []
-        free += freed
+        return freed
 
     def _homeless(self, call: Call) -> Value | None:
         """Whose memory the call needs, if it has none yet."""
@@ -253,6 +299,16 @@ class Plan:
             return slot
         self.sizes.append(nbytes)
         return len(self.sizes) - 1
+
+
+def _groups(order: list[Region | Work]) -> list[Group]:
+    """What is done in that order; what is done in two parts twice, as it needs its memory until the second."""
+    groups = []
+    for each in order:
+        region = each if isinstance(each, Region) else None
+        works = [each] if isinstance(each, Work) else each.works
+        groups += [Group(w.calls, chain=w.chain, region=region) for w in works]
+    return groups
 
 
 def _touched(call: Call) -> list[Value]:

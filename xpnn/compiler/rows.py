@@ -10,18 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.compiler import Compiled, together
+from xpnn.compiler import together
 from xpnn.compiler.blas import threads
 from xpnn.compiler.factor import Factor
 from xpnn.compiler.parallel import on_threads
 from xpnn.compiler.record import record
 from xpnn.compiler.shares import row_by_row
-from xpnn.compiler.steps import ALONE, ENOUGH, WORTH
+from xpnn.compiler.steps import ALONE, ENOUGH
 from xpnn.compiler.together import Together
 from xpnn.typing import Namespace
 
 CHUNK = 2048
 """Rows at a time, or about as many: enough for the products, and not too much memory."""
+
+WORTH = 64e6
+"""Floating-point operations times bytes of a number from which on a team pays: its threads have to wake up."""
 
 FEW = 16
 """Up to so many rows each number of them is recorded at once; a larger one when it comes a second time."""
@@ -42,8 +45,8 @@ class Rows:
 
     def __init__(self, function: Callable[..., Any], xp: Namespace) -> None:
         self._function, self._xp = function, xp
-        self._recorded, self._together = Compiled(function, xp), Together(function, xp)
-        self._lanes: list[Compiled] = []
+        self._recorded, self._together = Together(function, xp), Together(function, xp)
+        self._lanes: list[Together] = []
         self._free = Lock()
         self._row_by_row: bool | None = None
         self._n = 0  # of the latest call
@@ -105,7 +108,7 @@ class Rows:
         return result
 
     def _fill(
-        self, program: Compiled, state: tuple[Any, ...], X: NDArray[Any], result: NDArray[Any], again: bool
+        self, program: Together, state: tuple[Any, ...], X: NDArray[Any], result: NDArray[Any], again: bool
     ) -> None:
         """Chunk after chunk; of about equal length where recording one of a new length is worth it."""
         n = len(X)

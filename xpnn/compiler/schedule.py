@@ -9,10 +9,11 @@ from xpnn.compiler.chains import Chain
 from xpnn.compiler.recording import Call, Recording, Value, flat
 
 
-def schedule(recording: Recording) -> None:
+def schedule(recording: Recording, *, late: bool = False) -> None:
     """Do every other call as early as possible, so that chains are broken only where they have to wait for one.
 
-    The calls of chains keep their order: one done early would keep its result in memory for longer.
+    The calls of chains keep their order: one done early would keep its result in memory for longer. Chains may have
+    to do with what is another array each time if `late`.
     """
     inputs = {each for each in flat(recording.inputs[1:]) if isinstance(each, Value)}
     returned = {each.owner for each in flat(recording.outputs) if isinstance(each, Value)}
@@ -22,6 +23,8 @@ def schedule(recording: Recording) -> None:
         for j in mine:
             after[j].append(i)
     open_ = [len(mine) for mine in before]
+    if late:
+        inputs, returned = set(), set()
     chained = [_chains(call, inputs, returned) for call in recording.calls]
     ready = [i for i, count in enumerate(open_) if not count and not chained[i]]
     waiting = deque(i for i, chains in enumerate(chained) if chains)  # they keep their order

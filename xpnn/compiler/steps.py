@@ -18,7 +18,7 @@ ALONE = 1.5e6, 30e6
 """Floating-point operations of a step: with fewer, BLAS keeps its products on one thread by itself; with more,
 several threads of BLAS do them sooner than one."""
 
-WORTH = 64e6
+WORTH = 24e6
 """Operations times bytes of a number from which on the threads of a team gain more than it costs that what one has
 made lies in another's cache."""
 

@@ -1,28 +1,26 @@
-"""Recorded functions of which several threads do the long calls together, each a part of the rows.
+"""Recorded functions as regions of machine code, with what is left to Python in between.
 
-Between these calls one thread is enough: what others would do there takes less time than telling them. Matrix
-products are those of `xpnn.compiler.gemm`. Without `xpnn.compiler.team` there is one thread.
+See `xpnn.compiler.regions`. If there are several lanes, a team does the longer regions. Needs products that machine
+code can call, `xpnn.compiler.gemm`; without `xpnn.compiler.team` there is one lane.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.compiler import Compiled, gemm, team
+from xpnn.compiler import Compiled, gemm, loops, sequence, team
 from xpnn.compiler.emit import Emitter, Memory
-from xpnn.compiler.kernels import table
-from xpnn.compiler.plan import Group, Plan
+from xpnn.compiler.plan import Plan
 from xpnn.compiler.recording import Call, Recording, Value
+from xpnn.compiler.regions import Region, Work, turned
+from xpnn.compiler.schedule import schedule
+from xpnn.compiler.sequence import Late, Sequence, cuts
 from xpnn.compiler.team import Team
 from xpnn.compiler.trial import Trial
-
-CHAIN = 1 << 17
-"""Elements of a chain times calls times bytes of a number that a thread should have to do: some two microseconds."""
 
 GAIN = 0.05
 """The part of a step's time that others must save to be kept awake."""
@@ -33,68 +31,151 @@ def available() -> bool:
     return team.available() and gemm.available()
 
 
-class TeamEmitter(Emitter):
-    """Writes what one thread does, with a team for the long calls if there is one."""
+class RegionEmitter(Emitter):
+    """Writes regions, each as one call of a `Sequence`, and what Python does between them."""
 
     def __init__(self, plan: Plan, memory: Memory, team: Team | None = None) -> None:
-        self._team, self._lanes = team, team.lanes if team else 1
-        self._forks = False
+        self._team = team
+        self._views: dict[Value, Call] = {}  # of what is there only when the function runs; written where needed
+        self._others: dict[Value, str] = {}  # where the other lanes have their part of a sum
+        self._given: dict[Value, int] = {}  # to the sequence that is being written
+        self._partials = 0
         super().__init__(plan, memory)
 
     def _work(self) -> None:
-        start = len(self._run)
-        super()._work()
-        if self._forks:
+        for call in self.plan.recording.calls:
+            if call.kind == "number":
+                self._number(call)
+            elif call.kind == "view" and isinstance(call.result, Value) and call.result not in self.plan.constants:
+                if self._early(call):
+                    self._view(call)
+                else:
+                    self._views[call.result] = call
+        start, shared = len(self._run), False
+        for each in self.plan.order:
+            if isinstance(each, Region):
+                self._region(each)
+                shared = shared or each.lanes > 1
+            else:
+                self._straight(each.calls[0])
+        if shared:
             assert self._team is not None
             trial = Trial(GAIN)
             self._run.insert(start, f"{self._global(self._team.wake)}({self._global(trial.begin)}())")
             self._run.append(f"{self._global(trial.end)}()")
 
-    def _multiply(self, call: Call) -> str:
+    def _name(self, value: Value) -> str:
+        if value in self._views:
+            self._view(self._views.pop(value))
+        return super()._name(value)
+
+    def _region(self, region: Region) -> None:
+        """The lines that make a sequence, and the one that does it."""
+        name, self._given = self._new("region"), {}
+        write = {"kernel": self._chain, "loop": self._function, "product": self._product, "partial": self._partial,
+                 "total": self._total}  # fmt: skip
+        lines = []
+        for work in region.works:
+            for call in work.calls:
+                if work.how != "total":
+                    self._allocate(call)
+            lines.append(f"{name}.{work.how}({', '.join(map(str, write[work.how](work, region.lanes)))})")
+        members = self._global(self._team, "team") if region.lanes > 1 else "None"
+        arguments = list(map(self._name, self._given))
+        self._bind += [f"{name} = {self._global(Sequence)}({members}, {region.lanes}, {len(arguments)})", *lines]
+        self._run.append(f"{name}({', '.join(arguments)})")
+
+    # what a sequence is told of each work
+
+    def _chain(self, work: Work, lanes: int) -> list[Any]:
+        assert work.chain is not None
+        function, operands = self._compiled(work.chain)
+        touched = [each for call in work.calls for each in (*call.reads, call.result) if isinstance(each, Value)]
+        late = {each.name: each for each in touched if self.plan.late(each)}
+        arrays = [self._array(late[each]) if each in late else each for each in operands]
+        return [function, _tuple(arrays), work.chain.n, work.chain.width]
+
+    def _function(self, work: Work, lanes: int) -> list[Any]:
+        (call,) = work.calls
+        values = [each for each in (*call.arguments, call.result) if isinstance(each, Value)]
+        shape, size = values[-1].array.shape, values[-1].array.size
+        loop = loops.loop(call.function, *(each.array.dtype for each in values))
+        n = shape[0] if shape else 1
+        return [loop, _tuple(map(self._array, values)), n, size // n]
+
+    def _product(self, work: Work, lanes: int) -> list[Any]:
+        (call,) = work.calls
         assert isinstance(call.result, Value)
-        out, k = call.result.array, call.reads[0].array.shape[1]
-        parts = gemm.parts(out.shape, k, out.dtype, self._lanes) if call.function is np.dot else 0
-        if not parts:
-            return super()._multiply(call)
-        self._forks = self._forks or parts > 1
-        arguments = f"{self._global(self._team, 'team')}, {parts}" if parts > 1 else ""
-        name = self._new("product")
-        # made in `bind`: it gets to know the state's arrays, and is to go when they go
-        self._bind.append(f"{name} = {self._global(gemm.Product)}({arguments})")
-        return name
+        if call.kind == "product":
+            a, b = call.arguments
+            return [self._factor(a), self._name(b), self._array(call.result)]
+        (x,) = call.reads  # summed up along its rows
+        n, m = x.array.shape
+        return [self._array(x), self._ones((m, 1), x), self._array(call.result, (n, 1))]
 
-    def _kernel(self, group: Group, spans: list[tuple[int, int]]) -> list[str]:
-        chain = group.chain
-        assert chain is not None
-        size = max(each.array.itemsize for call in chain.calls for each in call.reads)
-        parts = min(self._lanes, chain.n * chain.width * len(chain.calls) * size // CHAIN)
-        if parts < 2:
-            return super()._kernel(group, spans)
-        self._forks = True
-        ((first, stop),) = spans
-        cuts = tuple(first + (stop - first) * i // parts for i in range(parts + 1))
-        function, arrays = self._compiled(group)
-        name, members = self._new("rows"), self._global(self._team, "team")
-        self._bind.append(
-            f"{name} = {self._global(_parted)}(keep, {members}, {function}, ({arrays}), {cuts}, {chain.width})"
-        )
-        return [f"{members}.fork({name})"]
+    def _partial(self, work: Work, lanes: int) -> list[Any]:
+        (call,) = work.calls
+        assert isinstance(call.result, Value)
+        result, width = call.result.array, 1
+        if call.kind == "product":
+            a, b = call.arguments
+            n, shape = b.array.shape[0], result.shape
+            factors = self._factor(a), self._name(b)
+        elif call.kind == "inner":
+            a, b = call.arguments
+            n, shape = a.array.size, (1, 1)
+            factors = f"{self._name(a)}.reshape(1, {n})", f"{self._name(b)}.reshape({n}, 1)"
+        else:
+            (x,) = call.reads
+            n, columns = x.array.shape[0] if x.array.ndim else 1, result.size
+            width, shape = x.array.size // (n * columns), (1, columns)
+            factors = self._ones((1, n * width), x), f"{self._name(x)}.reshape({n * width}, {columns})"
+        others = [self._part(result, shape) for _ in cuts(n, lanes)[1:]]
+        self._others[call.result] = _tuple(others)
+        return [*factors, self._array(call.result, shape), _tuple(others), width]
+
+    def _part(self, like: NDArray[Any], shape: tuple[int, ...]) -> str:
+        """Memory for a lane's part of a sum."""
+        self._partials += 1
+        memory = self.memory(("partial", self._partials), like.nbytes)[: like.nbytes]
+        return self._global(memory.view(like.dtype).reshape(shape), "p")
+
+    def _total(self, work: Work, lanes: int) -> list[Any]:
+        ((call,), (access,)) = work.calls, work.accesses
+        assert isinstance(call.result, Value)
+        first = access.start // call.result.array.itemsize
+        return [self._array(call.result), self._others[call.result], first, access.home.array.size]
+
+    # arrays
+
+    def _factor(self, value: Value) -> str:
+        """The left factor of a product."""
+        if turned(value) and value.base is not None and self.plan.late(value.base):
+            return self._late(value.base, value.base.array, ", True")
+        return self._array(value)
+
+    def _array(self, value: Value, shape: tuple[int, ...] | None = None) -> str:
+        """What a sequence is to know of an array, seen in that shape."""
+        same = shape is None or shape == value.array.shape
+        if self.plan.late(value):
+            return self._late(value, value.array if shape is None else value.array.reshape(shape))
+        return self._name(value) if same else f"{self._name(value)}.reshape{shape}"
+
+    def _late(self, value: Value, like: NDArray[Any], transposed: str = "") -> str:
+        """The place of an array among the sequence's arguments."""
+        argument = self._given.setdefault(value, len(self._given))
+        return f"{self._global(Late)}({argument}, {self._global(like, 'like')}{transposed})"
+
+    def _ones(self, shape: tuple[int, int], like: Value) -> str:
+        return self._global(np.ones(shape, like.array.dtype), "ones")
 
 
-def _parted(
-    keep: list[Any],
-    team: Team,
-    kernel: Callable[[int], None],
-    arrays: tuple[NDArray[Any], ...],
-    cuts: tuple[int, ...],
-    width: int,
-) -> int:
-    """The table of a kernel's parts."""
-    return team.table(keep, kernel, [table(keep, arrays, first, stop, width) for first, stop in pairwise(cuts)])
+def _tuple(items: Iterable[str]) -> str:
+    return f"({''.join(f'{each}, ' for each in items)})"
 
 
 class Together(Compiled):
-    """`Compiled` for as many threads as it is told to use: one, to begin with."""
+    """`Compiled` in regions, for as many lanes as it is told to use: one, to begin with."""
 
     _team: Team | None = None
 
@@ -106,4 +187,8 @@ class Together(Compiled):
             self._latest = None
 
     def _emitter(self, recording: Recording, chained: bool) -> Emitter:
-        return TeamEmitter(Plan(recording, chained=chained), self._bytes, self._team)
+        if not (chained and gemm.available() and sequence.available()):
+            return super()._emitter(recording, chained)
+        schedule(recording, late=True)
+        lanes = 1 if self._team is None else self._team.lanes
+        return RegionEmitter(Plan(recording, lanes=lanes), self._bytes, self._team)

@@ -1,0 +1,233 @@
+"""Which calls lanes may do without waiting for each other: no lane may need what another has just done."""
+
+import numpy as np
+import pytest
+
+import xpnn
+from xpnn import backends
+from xpnn.compiler import blas, gemm, regions, sequence, team
+from xpnn.compiler import steps as stepping
+from xpnn.compiler.recording import Value
+from xpnn.compiler.regions import ALL, FIRST, PARTIAL, Access, Region, Work, arrange
+from xpnn.compiler.team import Team
+from xpnn.compiler.together import Together
+
+from .cases import ACTIVATIONS, OPTIMIZERS
+from .test_compiler import assert_same_training, steps
+
+xp = backends.get("numpy").namespace()
+
+A, B, C = (Value(np.zeros(100)) for _ in range(3))
+ROWS, OTHER = (0, 8, 10), (0, 16, 5)
+
+
+def work(*accesses, how="kernel", cost=2.0):
+    return Work([], how, None, [Access(*each) for each in accesses], cost)
+
+
+def reads(home, how=ROWS, start=0, stop=80):
+    return home, start, stop, how, False
+
+
+def writes(home, how=ROWS, start=0, stop=80):
+    return home, start, stop, how, True
+
+
+def order(works, lanes=4):
+    """The numbers of the works, those of a region together."""
+    numbers = {id(each): i for i, each in enumerate(works)}
+    found = arrange(works, lanes)
+    return [[numbers[id(w)] for w in each.works] if isinstance(each, Region) else numbers[id(each)] for each in found]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "together"),
+    [
+        (writes(A), reads(A), True),  # each lane its own rows
+        (reads(A, ALL), reads(A), True),  # nobody writes
+        (writes(A), reads(B, ALL), True),
+        (writes(A), reads(A, ALL), False),
+        (reads(A, ALL), writes(A), False),
+        (writes(A), writes(A, OTHER), False),  # other rows
+        (reads(A), writes(A, OTHER), False),
+        (writes(A, FIRST), reads(A, FIRST), True),
+        (writes(A, FIRST), reads(A), False),
+        (writes(A, PARTIAL), reads(A, PARTIAL), False),  # of which no lane has all
+        (writes(A, ALL), reads(A, ALL), False),
+        (writes(A, ROWS, 0, 40), reads(A, ALL, 40, 80), True),  # another part of the memory
+        (writes(A, ROWS, 0, 48), reads(A, ALL, 40, 80), False),
+    ],
+)
+def test_two_works_are_together_if_no_lane_needs_what_another_does(one, other, together):
+    assert order([work(one), work(other)]) == ([[0, 1]] if together else [[0], [1]])
+
+
+def test_what_python_does_is_done_before_or_after():
+    python = work(reads(B, ALL), how="")
+    assert order([work(writes(A)), python, work(reads(A), writes(C))]) == [1, [0, 2]]
+    assert order([work(writes(B)), python, work(reads(B), writes(C))]) == [[0, 2], 1]
+    assert order([work(writes(B)), python, work(writes(B))]) == [[0], 1, [2]]
+
+
+def test_a_work_does_not_overtake_one_that_it_needs():
+    works = [work(writes(A)), work(reads(A, ALL), writes(B)), work(reads(B), writes(C)), work(reads(A))]
+    assert order(works) == [[0, 3], [1, 2]]
+
+
+def test_lanes_are_as_many_as_are_worth_it():
+    works = [work(writes(A), cost=1.4), work(writes(B), cost=1.7), work(reads(A, ALL), cost=0.2)]
+    assert [each.lanes for each in arrange(works, 8)] == [3, 1]
+    assert [each.lanes for each in arrange(works, 2)] == [2, 1]
+
+
+def test_regions_of_one_lane_are_one():
+    assert order([work(writes(A), cost=0.1), work(reads(A, ALL), cost=0.1)]) == [[0, 1]]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_any_works_keep_their_order_where_it_matters(seed):
+    """Of each pair that touches the same memory, one at least writing, in every arrangement."""
+    rng = np.random.default_rng(seed)
+    works = []
+    for _ in range(25):
+        accesses = []
+        for _ in range(rng.integers(1, 4)):
+            start = int(rng.integers(0, 8)) * 8
+            how = [ALL, FIRST, PARTIAL, ROWS, ROWS, OTHER][rng.integers(0, 6)]
+            accesses.append(((A, B, C)[rng.integers(0, 3)], start, start + 16, how, bool(rng.random() < 0.3)))
+        works.append(work(*accesses, how="kernel" if rng.random() < 0.8 else "", cost=float(rng.uniform(0, 2))))
+    found = arrange(works, 4)
+    place = {}
+    for i, each in enumerate(found):
+        for j, member in enumerate(each.works if isinstance(each, Region) else [each]):
+            place[id(member)] = (i, j)
+    assert len(place) == len(works)
+    for i, one in enumerate(works):
+        for other in works[i + 1 :]:
+            meeting = [(a, b) for a in one.accesses for b in other.accesses if a.home is b.home and a.meets(b)]
+            if not meeting:
+                continue
+            assert place[id(one)] < place[id(other)]
+            region = found[place[id(one)][0]]
+            if place[id(one)][0] == place[id(other)][0] and region.lanes > 1:
+                assert all(a.apart(b) for a, b in meeting)
+
+
+# steps
+
+
+@pytest.fixture
+def sources(monkeypatch):
+    """The sources of what is recorded from now on."""
+    from xpnn.compiler import emit
+
+    found, write = [], emit.Emitter._write
+    monkeypatch.setattr(emit.Emitter, "_write", lambda self: found.append(write(self)) or found[-1])
+    return found
+
+
+@pytest.mark.skipif(not gemm.available(), reason="no LLVM, or no library to call products of")
+@pytest.mark.parametrize(("output", "loss"), [("sigmoid", "binary_crossentropy"), ("linear", "mean_squared_error")])
+def test_a_small_step_is_one_call(rng, sources, output, loss):
+    X, y = rng.normal(size=(64, 2)), rng.integers(0, 2, (64, 1)).astype(float)
+    xpnn.fit(xpnn.mlp([2, 4, 1], output=output), X, y, loss=loss, optimizer=xpnn.Adam(), epochs=1)
+    run = sources[0].split("def run(")[1].split("def fits")[0].splitlines()
+    calls = [line.strip() for line in run if "region" in line]
+    assert len(calls) == 1
+    assert not any(name in line for line in run for name in ("dot(", "out=", "_reduce"))
+
+
+needs_lanes = pytest.mark.skipif(not (gemm.available() and team.available()), reason="no products or no teams")
+
+
+@pytest.fixture
+def shared(monkeypatch):
+    """Lets every call be shared out among so many lanes."""
+
+    def use(lanes):
+        monkeypatch.setattr(blas.threads, "count", lambda: lanes)
+        monkeypatch.setattr(stepping, "ALONE", (0, 0))
+        monkeypatch.setattr(stepping, "WORTH", 0)
+        monkeypatch.setattr(sequence, "ROWS", 1)
+        for name in ("PART", "CHAIN"):
+            monkeypatch.setattr(regions, name, 1)
+
+    return use
+
+
+@pytest.fixture
+def one_after_the_other(monkeypatch):
+    """Lets one thread do all lanes of a region, the last first if it is told so."""
+    wake, table = Team.wake, Team.table
+    monkeypatch.setattr(Team, "wake", lambda self, others=True: wake(self, False))
+
+    def backwards():
+        monkeypatch.setattr(Team, "table", lambda self, keep, f, parts: table(self, keep, f, parts[::-1]))
+
+    return backwards
+
+
+@needs_lanes
+def test_lanes_wait_for_each_other_once_in_a_step(rng, sources, shared):
+    """When all rows have gone forward and back; then gradients are added up and the parameters updated."""
+    shared(2)
+    X, y = rng.normal(size=(200, 64)), rng.integers(0, 10, 200)
+    network = xpnn.mlp([64, 100, 50, 10], output="softmax")
+    xpnn.fit(network, X, y, loss="categorical_crossentropy", optimizer=xpnn.Adam(), epochs=1)
+    assert sources[0].count("Sequence(team, 2") == 2
+
+
+@needs_lanes
+def test_what_another_lane_still_reads_is_not_written_over(rng, shared, one_after_the_other):
+    def function(xp, state, x):
+        (W,) = state
+        p = xp.abs(x) + 1.0
+        q = xp.matmul(W, p)  # every lane reads all of p
+        return xp.sum(xp.exp(p * q), axis=0)  # the product of each element could lie where p does
+
+    shared(2)
+    W, x = rng.normal(size=(40, 40)) / 40, rng.normal(size=(40, 7))
+    p = abs(x) + 1
+    for backwards in (False, True):
+        if backwards:
+            one_after_the_other()
+        compiled = Together(function, xp)
+        compiled.use(2)
+        np.testing.assert_allclose(compiled((W,), x), np.exp(p * (W @ p)).sum(0), rtol=1e-12)
+
+
+@needs_lanes
+@pytest.mark.parametrize("seed", range(40))
+def test_no_lane_needs_what_another_has_just_done(seed, shared, one_after_the_other):
+    """Then it makes no difference which one comes first, not in the last bit."""
+    rng = np.random.default_rng(seed)
+    lanes, dtype = int(rng.integers(2, 5)), ("float32", "float64")[seed % 2]
+    shared(lanes)
+    layers: list[xpnn.Layer] = []
+    for units in rng.choice([2, 5, 17, 40], rng.integers(0, 4)):
+        layers.append(xpnn.Dense(int(units), list(ACTIVATIONS.values())[rng.integers(len(ACTIVATIONS))]))
+        if rng.random() < 0.25:
+            layers.append((xpnn.BatchNormalization(), xpnn.LayerNormalization(), xpnn.Dropout(0.3))[rng.integers(3)])
+    output, loss = [
+        ("softmax", xpnn.CategoricalCrossentropy()), ("linear", xpnn.Huber()), ("sigmoid", xpnn.BinaryCrossentropy())
+    ][rng.integers(3)]  # fmt: skip
+    k = int(rng.choice([2, 3, 40]))
+    network = xpnn.Sequential(*layers, xpnn.Dense(k, output), input_shape=[5])
+    optimizer = list(OPTIMIZERS.values())[rng.integers(len(OPTIMIZERS))]
+    options = [{}, {"clip_norm": 0.1}, {"penalty": (xpnn.L2(0.1),)}][rng.integers(3)]
+    batches = [
+        (rng.normal(size=(n, 5)).astype(dtype), np.eye(k, dtype=dtype)[rng.integers(0, k, n)],
+         rng.uniform(0.5, 2.0, n).astype(dtype) if seed % 3 == 0 else None)
+        for n in (64, 64, 33)
+    ]  # fmt: skip
+    forwards = steps(network, loss, optimizer, batches, **options)
+    one_after_the_other()
+    backwards = steps(network, loss, optimizer, batches, **options)
+    np.testing.assert_array_equal(forwards[1], backwards[1])
+    for one, other in zip(
+        (forwards[0].params, *forwards[0].moments), (backwards[0].params, *backwards[0].moments), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+    sgd = xpnn.SGD(0.01)  # by others, gradients that are 0 but for rounding move parameters as far as any
+    ours, expected = (steps(network, loss, sgd, batches, compile=c, **options) for c in (None, False))
+    assert_same_training(ours, expected, dtype)

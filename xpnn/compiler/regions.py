@@ -1,0 +1,317 @@
+"""Which calls can be done one after the other by several lanes that do not wait for each other in between.
+
+A *region* is a sequence of such calls, all of machine code. Each call is shared out: every lane does some of its
+rows. Two calls of a region may touch the same memory only if each lane touches its own part of it in both, or only
+the first lane does, or if both only read it; else the second has to wait for the next region. What Python has to do
+is done between two regions.
+
+Sums over rows, the gradients of the parameters above all, are made in two parts where this moves less memory: each
+lane adds up its own rows, which are in its cache, and in the next region what the lanes have is added up.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnn.compiler import gemm, loops
+from xpnn.compiler.chains import Chain
+from xpnn.compiler.recording import Call, Value
+from xpnn.compiler.sequence import cuts
+
+ALL, FIRST, PARTIAL = "all", "first", "partial"
+"""Ways to touch memory: every lane all of it, the first lane alone, or that one its part of a sum while the others
+have theirs elsewhere. Else it is (start, bytes of a row, rows)."""
+
+PART = 1 << 19
+"""Multiplications of a product times bytes of a number that a lane should have to do: some two microseconds."""
+
+CHAIN = 1 << 17
+"""The same of element-wise calls: elements times calls times bytes."""
+
+FUNCTION = 8
+"""How many calls of a chain a function such as exp takes as long as."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """What a call does with memory: a range of bytes of a home."""
+
+    home: Value
+    start: int
+    stop: int
+    how: Any
+    writes: bool
+
+    def meets(self, other: Access) -> bool:
+        """Whether the order of the two matters."""
+        return (self.writes or other.writes) and self.start < other.stop and other.start < self.stop
+
+    def apart(self, other: Access) -> bool:
+        """Whether no lane needs what another one does."""
+        return self.how == other.how and self.how not in (ALL, PARTIAL)
+
+
+@dataclass(eq=False)
+class Work:
+    """Calls that are done in one go.
+
+    Attributes
+    ----------
+    how : str
+        By what: ``kernel``, ``loop``, ``product``, ``partial``, ``total``; ``""``: Python.
+    cost : float
+        How many lanes are worth it.
+    """
+
+    calls: list[Call]
+    how: str = ""
+    chain: Chain | None = None
+    accesses: list[Access] = field(default_factory=list)
+    cost: float = 0.0
+
+
+@dataclass(eq=False)
+class Region:
+    """Works that follow each other without waiting, and the number of lanes for them."""
+
+    works: list[Work] = field(default_factory=list)
+    lanes: int = 1
+
+    def alike(self, one: Value, other: Value) -> bool:
+        """Whether each lane touches the same rows of both homes, and no others."""
+        return self.lanes == 1 or (self._hows[one] == self._hows[other] and not self._hows[one] & {ALL, PARTIAL})
+
+    @cached_property
+    def _hows(self) -> defaultdict[Value, set[Any]]:
+        hows: defaultdict[Value, set[Any]] = defaultdict(set)
+        for work in self.works:
+            for each in work.accesses:
+                hows[each.home].add(each.how)
+        return hows
+
+
+class _Touched:
+    """The accesses of some works."""
+
+    def __init__(self) -> None:
+        self._of: defaultdict[Value, tuple[list[Access], list[Access]]] = defaultdict(lambda: ([], []))
+
+    def add(self, accesses: Iterable[Access]) -> None:
+        for each in accesses:
+            self._of[each.home][each.writes].append(each)
+
+    def met(self, accesses: Iterable[Access]) -> Iterable[tuple[Access, Access]]:
+        """The pairs whose order matters."""
+        for mine in accesses:
+            if mine.home in self._of:
+                reads, writes = self._of[mine.home]
+                for other in (*writes, *reads) if mine.writes else writes:
+                    if mine.meets(other):
+                        yield mine, other
+
+
+def arrange(works: list[Work], lanes: int) -> list[Work | Region]:
+    """Put the works into an order of few regions, with what Python does between them."""
+    order: list[Work | Region] = []
+    while works:
+        region, ahead, later = Region(), [], []
+        inside, after = _Touched(), _Touched()
+        for work in works:
+            free = not any(after.met(work.accesses))
+            if free and not work.how and not any(inside.met(work.accesses)):
+                ahead.append(work)
+            elif free and work.how and all(one.apart(other) for one, other in inside.met(work.accesses)):
+                region.works.append(work)
+                inside.add(work.accesses)
+            else:
+                later.append(work)
+                after.add(work.accesses)
+        region.lanes = max(1, min(lanes, int(sum(work.cost for work in region.works))))
+        order += ahead
+        before = order[-1] if order else None
+        if isinstance(before, Region) and before.lanes == region.lanes == 1:
+            before.works += region.works
+        elif region.works:
+            order.append(region)
+        works = later
+    return order
+
+
+class Planner:
+    """Finds out by what calls can be done, and what memory they touch.
+
+    Parameters
+    ----------
+    home : callable
+        ``home(value)``: whose memory it lies in, and from which byte on.
+    reachable : callable
+        Whether the memory of a value is known before a region is begun.
+    late : callable
+        Whether it is another one each time.
+    lanes : int
+    """
+
+    def __init__(
+        self,
+        home: Callable[[Value], tuple[Value, int]],
+        reachable: Callable[[Value], bool],
+        late: Callable[[Value], bool],
+        lanes: int,
+    ) -> None:
+        self._home, self._reachable, self._late, self._lanes = home, reachable, late, lanes
+
+    def works(self, calls: list[Call], chain: Chain | None) -> list[Work]:
+        """What is to be done for a chain, or for one call."""
+        if chain is not None:
+            return [self._chain(calls, chain)]
+        (call,) = calls
+        of: dict[str, Callable[[Call], list[Work] | None]] = {
+            "elementwise": self._elementwise,
+            "product": self._product,
+            "reduce": self._reduce,
+            "inner": self._inner,
+        }
+        return (of[call.kind](call) if call.kind in of else None) or [self._python(call)]
+
+    def _python(self, call: Call) -> Work:
+        touched = [self._access(each, ALL) for each in call.reads]
+        assert isinstance(call.result, Value)
+        return Work([call], accesses=[*touched, self._access(call.result, ALL, writes=True)])
+
+    def _chain(self, calls: list[Call], chain: Chain) -> Work:
+        accesses = []
+        for call in calls:
+            assert isinstance(call.result, Value)
+            for each in (*call.reads, call.result):
+                own = each.array.ndim == chain.ndim and each.array.shape[:1] == (chain.n,)
+                how = self._rows(each, chain.n) if own or chain.n == 1 else ALL
+                accesses.append(self._access(each, how, writes=each is call.result))
+        size = max(each.array.itemsize for call in calls for each in call.reads)
+        return Work(calls, "kernel", chain, accesses, chain.n * chain.width * len(calls) * size / CHAIN)
+
+    def _elementwise(self, call: Call) -> list[Work] | None:
+        result = call.result
+        assert isinstance(result, Value)
+        function = call.function
+        if not isinstance(function, np.ufunc) or not all(isinstance(each, Value) for each in call.arguments):
+            return None
+        values = (*call.reads, result)
+        if not all(self._plain(each) and each.array.shape == result.array.shape for each in values):
+            return None
+        if loops.loop(function, *(each.array.dtype for each in (*call.arguments, result))) is None:
+            return None
+        n = result.array.shape[0] if result.array.ndim else 1
+        accesses = [self._access(each, self._rows(each, n), writes=each is result) for each in values]
+        cost = FUNCTION * result.array.size * result.array.itemsize / CHAIN
+        return [Work([call], "loop", None, accesses, cost)]
+
+    def _product(self, call: Call) -> list[Work] | None:
+        result = call.result
+        assert isinstance(result, Value)
+        if call.function is not np.dot or not self._plain(result):
+            return None
+        a, b = call.arguments
+        (n, m), k = result.array.shape, a.array.shape[1]
+        if gemm.function(n, m, k, result.array.dtype) is None or not self._factor(a) or not self._known(b):
+            return None
+        if self._late(b):
+            return None
+        cost = n * m * k * result.array.itemsize / PART
+        if turned(a) and self._splits(n, m, k, cost):
+            return self._sum(call, {a.base: k, b: k}, cost)
+        rows = self._rows(a, n) if not turned(a) else ALL
+        how = self._rows(result, n)
+        accesses = [self._access(a, rows), self._access(b, ALL if n > 1 else FIRST)]
+        return [Work([call], "product", None, [*accesses, self._access(result, how, writes=True)], cost)]
+
+    def _splits(self, n: int, m: int, k: int, cost: float) -> bool:
+        """Whether it moves less memory that each lane adds up its rows."""
+        lanes = min(self._lanes, int(cost), len(cuts(k, self._lanes)))
+        return lanes > 1 and 2 * lanes * n * m <= k * (n + m)
+
+    def _reduce(self, call: Call) -> list[Work] | None:
+        (x,), result = call.reads, call.result
+        assert isinstance(result, Value)
+        n, size, dtype = x.array.shape[0] if x.array.ndim else 1, x.array.size, result.array.dtype
+        if call.function is not np.add or not self._sums(call.reads, result):
+            return None
+        cost = size * dtype.itemsize / CHAIN
+        if x.array.ndim == 2 and call.options["axis"] in (1, -1):
+            accesses = [self._access(x, self._rows(x, n)), self._access(result, self._rows(result, n), writes=True)]
+            return [Work([call], "product", None, accesses, cost)]
+        return self._sum(call, {x: n}, cost) if x.array.ndim <= 2 else None
+
+    def _inner(self, call: Call) -> list[Work] | None:
+        assert isinstance(call.result, Value)
+        dtype = call.result.array.dtype
+        if not self._sums(call.reads, call.result):
+            return None
+        size = call.reads[0].array.size
+        return self._sum(call, dict.fromkeys(call.reads, size), size * dtype.itemsize / CHAIN)
+
+    def _sums(self, reads: tuple[Value, ...], result: Value) -> bool:
+        """Whether products can make sums of these."""
+        known = all(self._plain(each) and not self._late(each) for each in reads)
+        return known and self._plain(result) and gemm.function(1, 1, 1, result.array.dtype) is not None
+
+    def _sum(self, call: Call, rows: dict[Value, int], cost: float) -> list[Work]:
+        """Over so many rows of what is read, in two parts if there are several lanes."""
+        result = call.result
+        assert isinstance(result, Value)
+        reads = [self._access(each, self._rows(each, n)) for each, n in rows.items()]
+        if self._lanes == 1:
+            return [Work([call], "partial", None, [*reads, self._access(result, FIRST, writes=True)], cost)]
+        made = self._access(result, PARTIAL, writes=True)
+        size = self._home(result)[0].array.size
+        added = self._access(result, FIRST if size == 1 else (0, result.array.itemsize, size), writes=True)
+        return [Work([call], "partial", None, [*reads, made], cost), Work([call], "total", None, [added])]
+
+    # values
+
+    def _plain(self, value: Value) -> bool:
+        return value.array.flags.c_contiguous and value.array.size > 0 and self._reachable(value)
+
+    def _known(self, value: Value) -> bool:
+        return value.array.size > 0 and self._reachable(value) and gemm.readable(value.array)
+
+    def _factor(self, value: Value) -> bool:
+        """Whether it is known, or an input that will be, as it is or transposed."""
+        given = value.base if turned(value) and value.base is not None else value
+        return self._known(value) or (self._late(given) and value.array.size > 0)
+
+    def _rows(self, value: Value, n: int) -> Any:
+        """The access of each lane to its rows."""
+        if n == 1:
+            return FIRST
+        _, start = self._home(value)
+        return start, value.array.strides[0], n
+
+    def _access(self, value: Value, how: Any, *, writes: bool = False) -> Access:
+        home, start = self._home(value)
+        before, after = _bounds(value.array)
+        return Access(home, start - before, start + after, FIRST if self._lanes == 1 else how, writes)
+
+
+def turned(value: Value) -> bool:
+    """Whether it is another one transposed."""
+    base = value.base
+    if base is None or value.array.ndim != 2 or base.array.ndim != 2:
+        return False
+    one, other = value.array, base.array
+    there = one.__array_interface__["data"][0] == other.__array_interface__["data"][0]
+    return there and one.shape == other.shape[::-1] and one.strides == other.strides[::-1]
+
+
+def _bounds(array: NDArray[Any]) -> tuple[int, int]:
+    """How many bytes the memory of an array begins before its first element, and ends after where that begins."""
+    if not array.size:
+        return 0, 0
+    reaches = [(n - 1) * step for n, step in zip(array.shape, array.strides, strict=True)]
+    return -sum(each for each in reaches if each < 0), sum(each for each in reaches if each > 0) + array.itemsize

@@ -1,0 +1,337 @@
+"""Calls of machine code one after the other, each lane with its rows, with nothing of Python in between."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain, pairwise, zip_longest
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnn.compiler import gemm, llvm, loops
+from xpnn.compiler.chains import TYPES
+from xpnn.compiler.team import Team
+
+Function = Callable[[int], None]
+"""Machine code that is given the address of a table."""
+
+ROWS = 16
+"""A lane has about as many of what is to be done by rows, or more."""
+
+# %table: the number of calls, and for each its function and that function's table
+_RUN = """
+define void @kernel(ptr %table) {
+entry:
+  %count = load i64, ptr %table
+  %any = icmp sgt i64 %count, 0
+  br i1 %any, label %loop, label %end
+loop:
+  %i = phi i64 [0, %entry], [%next, %loop]
+  %twice = shl i64 %i, 1
+  %at = getelementptr i64, ptr %table, i64 %twice
+  %at.function = getelementptr i64, ptr %at, i64 1
+  %at.table = getelementptr i64, ptr %at, i64 2
+  %function = load ptr, ptr %at.function
+  %its = load ptr, ptr %at.table
+  call void %function(ptr %its)
+  %next = add i64 %i, 1
+  %more = icmp slt i64 %next, %count
+  br i1 %more, label %loop, label %end
+end:
+  ret void
+}
+"""
+
+# %table: two arrays, the first element and the one to stop before; the first array becomes the sum
+_ADD = """
+define void @kernel(ptr %table) {{
+entry:
+  %one = load ptr, ptr %table
+  %at.other = getelementptr i64, ptr %table, i64 1
+  %other = load ptr, ptr %at.other
+  %at.first = getelementptr i64, ptr %table, i64 2
+  %first = load i64, ptr %at.first
+  %at.stop = getelementptr i64, ptr %table, i64 3
+  %stop = load i64, ptr %at.stop
+  %any = icmp slt i64 %first, %stop
+  br i1 %any, label %loop, label %end
+loop:
+  %i = phi i64 [%first, %entry], [%next, %loop]
+  %at.x = getelementptr inbounds {kind}, ptr %one, i64 %i
+  %at.y = getelementptr inbounds {kind}, ptr %other, i64 %i
+  %x = load {kind}, ptr %at.x
+  %y = load {kind}, ptr %at.y
+  %sum = fadd {kind} %x, %y
+  store {kind} %sum, ptr %at.x
+  %next = add nuw nsw i64 %i, 1
+  %more = icmp slt i64 %next, %stop
+  br i1 %more, label %loop, label %end
+end:
+  ret void
+}}
+"""
+
+
+def cuts(n: int, lanes: int) -> list[tuple[int, int]]:
+    """The rows of each lane; what is one row is the first one's."""
+    count = max(1, min(lanes, -(-n // ROWS)))
+    edges = [n * i // count for i in range(count + 1)]
+    return list(pairwise(edges))
+
+
+@dataclass(frozen=True, eq=False)
+class Late:
+    """In place of an array that is another one each time: which argument of the call, maybe transposed.
+
+    Attributes
+    ----------
+    argument : int
+    like : ndarray
+        One of its shape and dtype, in one piece.
+    transposed : bool
+    """
+
+    argument: int
+    like: NDArray[Any]
+    transposed: bool = False
+
+    def of(self, argument: NDArray[Any]) -> NDArray[Any]:
+        """The array."""
+        return argument.T if self.transposed else argument
+
+
+Some = NDArray[Any] | Late
+"""An array, now or later."""
+
+
+class Sequence:
+    """``sequence(*arguments)`` does what has been added to it; the arguments are arrays that are not known before.
+
+    Parameters
+    ----------
+    team : Team, optional
+        Whose threads are the lanes, if there are several.
+    lanes : int
+    arguments : int
+    """
+
+    def __init__(self, team: Team | None, lanes: int, arguments: int) -> None:
+        self._team, self._lanes = team, lanes
+        self._calls: list[list[int]] = [[] for _ in range(lanes)]
+        self._keep: list[Any] = []
+        self._arguments = [_Argument() for _ in range(arguments)]
+        self._strides: list[tuple[int, ...]] | None = None  # of the arguments that all is ready for
+        self._begin = _begin(arguments)
+        self._table = 0
+        self._tables: list[Any] = []
+
+    def __call__(self, *arguments: NDArray[Any]) -> None:
+        """Do it."""
+        if [each.strides for each in arguments] != self._strides:
+            arguments = self._ready(arguments)
+        self._begin(self._table, *arguments)
+
+    def _ready(self, arguments: tuple[NDArray[Any], ...]) -> tuple[NDArray[Any], ...]:
+        """Get ready for arguments that are laid out in another way; these, or copies of them."""
+        arguments = tuple(map(_Argument.readable, self._arguments, arguments))
+        strides = [each.strides for each in arguments]
+        if strides != self._strides:
+            self._strides = None  # after an interrupt all is done anew
+            tables: list[Any] = []
+            lanes = [_table(tables, [len(calls) // 2, *calls]) for calls in self._calls]
+            run = llvm.compiled(_RUN, ctypes.c_void_p)
+            if self._team is None or len(lanes) == 1:
+                first = [_code(run), lanes[0]]
+            else:
+                first = [_code(self._team.fork), self._team.table(tables, run, lanes)]
+            moves = [_table(tables, each.moves(x)) for each, x in zip(self._arguments, arguments, strict=True)]
+            self._table = _table(tables, [*first, *moves])
+            self._tables, self._strides = tables, strides
+        return arguments
+
+    # what is to be done
+
+    def kernel(self, function: Function, arrays: tuple[Some, ...], n: int, width: int) -> None:
+        """A chain over n rows."""
+        for lane, rows in enumerate(cuts(n, self._lanes)):
+            self._add(lane, function, [*arrays, *rows, width])
+
+    def loop(self, loop: tuple[int, int], arrays: tuple[Some, ...], n: int, width: int) -> None:
+        """A function of each element of arrays of one shape: its loop and that one's data; the last is the result."""
+        steps = [_like(each).itemsize for each in arrays]
+        for lane, (first, stop) in enumerate(cuts(n, self._lanes)):
+            starts = [step * width * first for step in steps]
+            words = [*loop, (stop - first) * width, len(arrays), *arrays, *steps]
+            self._add(lane, loops.caller(), words, [0] * 4 + starts)
+
+    def product(self, a: Some, b: NDArray[Any], out: Some) -> None:
+        """``out = a b``: each lane its rows of a."""
+        for lane, (first, stop) in enumerate(cuts(_like(out).shape[0], self._lanes)):
+            self._product(lane, a, b, out, rows=slice(first, stop))
+
+    def partial(self, a: Some, b: NDArray[Any], out: Some, others: tuple[NDArray[Any], ...], width: int = 1) -> None:
+        """``out = a b``: each lane what its columns of a and rows of b add to it; all but the first in `others`.
+
+        So many rows of b are cut as one.
+        """
+        for lane, rows in enumerate(cuts(b.shape[0] // width, self._lanes)):
+            part = slice(*(width * each for each in rows))
+            self._product(lane, a, b[part], (out, *others)[lane], columns=part)
+
+    def total(self, out: Some, others: tuple[NDArray[Any], ...], start: int, n: int) -> None:
+        """``out`` and all others added up; shared out as the elements from `start` on of n."""
+        like = _like(out)
+        add = llvm.compiled(_ADD.format(kind=TYPES[like.dtype.name]), ctypes.c_void_p)
+        for lane, (first, stop) in enumerate(cuts(n, self._lanes)):
+            mine = max(0, first - start), min(like.size, stop - start)
+            for other in others if mine[0] < mine[1] else ():
+                self._add(lane, add, [out, other, *mine])
+
+    def _product(
+        self,
+        lane: int,
+        a: Some,
+        b: NDArray[Any],
+        out: Some,
+        rows: slice = slice(None),
+        columns: slice = slice(None),
+    ) -> None:
+        result = _like(out)[rows]
+        shown = a.of(a.like) if isinstance(a, Late) else a
+        words, _, at_out = gemm.words(shown[rows, columns], b, result)
+        (n, m), k = result.shape, b.shape[0]
+        function = gemm.function(n, m, k, result.dtype)
+        assert function is not None
+        table = self._add(lane, function, words)
+        self._keep.append((a, b, out))
+        if isinstance(out, Late):
+            self._arguments[out.argument].tell(table, at_out, words[at_out] - gemm.address(out.like))
+        if isinstance(a, Late):
+
+            def anew(x: NDArray[Any]) -> tuple[Any, int, int]:
+                words, at_a, _ = gemm.words(a.of(x)[rows, columns], b, result)
+                words[at_out] = table[at_out]
+                table[:] = words
+                return table, at_a, words[at_a] - gemm.address(x)
+
+            self._arguments[a.argument].ask(anew)
+
+    def _add(self, lane: int, function: Function, words: list[Any], starts: list[int] | None = None) -> Any:
+        """A call with a table of these words: numbers, and, so many bytes after their begin, addresses of arrays."""
+        table = (ctypes.c_int64 * len(words))()
+        starts = starts or [0] * len(words)
+        for i, (word, start) in enumerate(zip_longest(words, starts, fillvalue=0)):
+            if isinstance(word, Late):
+                self._arguments[word.argument].tell(table, i, start, whole=True)
+            else:
+                table[i] = start + (gemm.address(word) if isinstance(word, np.ndarray) else word)
+        self._calls[lane] += [_code(function), ctypes.addressof(table)]
+        self._keep.append((function, table, words))
+        return table
+
+
+class _Argument:
+    """Where the address of an argument is needed."""
+
+    def __init__(self) -> None:
+        self._whole = False  # whether it has to lie in one piece
+        self._words: list[tuple[Any, int, int]] = []  # tables, which word is an address, and how far in the array
+        self._tellers: list[Callable[[NDArray[Any]], tuple[Any, int, int]]] = []
+
+    def tell(self, table: Any, i: int, start: int, *, whole: bool = False) -> None:
+        """Have the address, so many bytes on, in the table's word i; of an array in one piece, if it has to be."""
+        self._words.append((table, i, start))
+        self._whole = self._whole or whole
+
+    def ask(self, teller: Callable[[NDArray[Any]], tuple[Any, int, int]]) -> None:
+        """Have the teller write into a table how an array is laid out, and say the same of its address."""
+        self._tellers.append(teller)
+
+    def readable(self, array: NDArray[Any]) -> NDArray[Any]:
+        """The array, or a copy of it where it cannot be read as it lies in memory."""
+        fits = array.flags.c_contiguous or (not self._whole and gemm.readable(array))
+        return array if fits else np.ascontiguousarray(array)
+
+    def moves(self, array: NDArray[Any]) -> list[int]:
+        """How many words are to be filled in for arrays laid out like this one, and each one's address and start."""
+        words = [*self._words, *(teller(array) for teller in self._tellers)]
+        told = [(ctypes.addressof(table) + 8 * i, start) for table, i, start in words]
+        return [len(told), *chain.from_iterable(told)]
+
+
+def _like(array: Some) -> NDArray[Any]:
+    return array.like if isinstance(array, Late) else array
+
+
+def _code(function: Function) -> int:
+    return ctypes.cast(function, ctypes.c_void_p).value or 0  # type: ignore[arg-type]
+
+
+def _table(keep: list[Any], words: list[int]) -> int:
+    """The address of a table of these words, which lives as long as `keep`."""
+    table = (ctypes.c_int64 * len(words))(*words)
+    keep.append(table)
+    return ctypes.addressof(table)
+
+
+# %moves: how many words are to be filled in, and for each its address and how many bytes into the array it says
+_FILL = """
+define internal void @fill(ptr %moves, ptr %array) {{
+entry:
+  %at.data = getelementptr i8, ptr %array, i64 {head}
+  %data = load i64, ptr %at.data
+  %count = load i64, ptr %moves
+  %any = icmp sgt i64 %count, 0
+  br i1 %any, label %loop, label %end
+loop:
+  %i = phi i64 [0, %entry], [%next, %loop]
+  %twice = shl i64 %i, 1
+  %at = getelementptr i64, ptr %moves, i64 %twice
+  %at.word = getelementptr i64, ptr %at, i64 1
+  %at.start = getelementptr i64, ptr %at, i64 2
+  %word = load ptr, ptr %at.word
+  %start = load i64, ptr %at.start
+  %place = add i64 %data, %start
+  store i64 %place, ptr %word
+  %next = add i64 %i, 1
+  %more = icmp slt i64 %next, %count
+  br i1 %more, label %loop, label %end
+end:
+  ret void
+}}
+"""
+
+
+@cache
+def _begin(arguments: int) -> Callable[..., None]:
+    """What fills in the addresses of so many arguments, and then does the sequence.
+
+    The table: what to call and with which table, and the moves of each argument.
+    """
+    text = [_FILL.format(head=_HEAD)]
+    taken = "".join(f", ptr %x{i}" for i in range(arguments))
+    text.append(f"define void @kernel(ptr %table{taken}) {{")
+    for i in range(arguments):
+        text.append(f"%at{i} = getelementptr ptr, ptr %table, i64 {2 + i}")
+        text.append(f"%moves{i} = load ptr, ptr %at{i}")
+        text.append(f"call void @fill(ptr %moves{i}, ptr %x{i})")
+    text.append("%function = load ptr, ptr %table")
+    text.append("%at.its = getelementptr ptr, ptr %table, i64 1")
+    text.append("%its = load ptr, ptr %at.its")
+    text.append("call void %function(ptr %its)")
+    return llvm.compiled("\n".join([*text, "ret void", "}", ""]), ctypes.c_void_p, *[ctypes.py_object] * arguments)
+
+
+_HEAD = object.__basicsize__
+"""Bytes of an object before what is its own: of an array, the address of its first element comes first."""
+
+
+@cache
+def available() -> bool:
+    """Whether arrays are as they are expected to be: part of NumPy's binary interface."""
+    arrays = np.zeros(3), np.zeros((2, 3), np.float32)[1:], np.zeros(4, np.int64)[::-1]
+    return all(ctypes.c_int64.from_address(id(each) + _HEAD).value == gemm.address(each) for each in arrays)
