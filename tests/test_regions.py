@@ -196,6 +196,18 @@ def test_what_another_lane_still_reads_is_not_written_over(rng, shared, one_afte
         np.testing.assert_allclose(compiled((W,), x), np.exp(p * (W @ p)).sum(0), rtol=1e-12)
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_sums_of_numbers_whose_bytes_are_in_another_order(order, rng):
+    """A part of somebody's own may hold such an array."""
+    x, held = rng.normal(size=(6, 4)), rng.normal(size=(6, 4)).astype(f"{order}f8")
+
+    def function(xp, state, x):
+        return xp.sum(held, axis=0) + xp.sum(x * 1.0, axis=0), xp.sum(held * x), xp.exp(held) @ x.T, held @ x.T
+
+    for ours, expected in zip(Together(function, xp)((), x), function(xp, (), x), strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-12)
+
+
 @needs_lanes
 @pytest.mark.parametrize("seed", range(40))
 def test_no_lane_needs_what_another_has_just_done(seed, shared, one_after_the_other):

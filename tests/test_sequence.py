@@ -191,6 +191,8 @@ def test_loops_give_the_bits_of_numpy(function, lanes, dtype, rng):
 def test_loops_that_are_not_there():
     assert loops.loop(np.exp, np.dtype("f8"), np.dtype("f4")) is None
     assert loops.loop(np.exp, np.dtype("i8"), np.dtype("f8")) is None
+    assert loops.loop(np.power, *[np.dtype("i8")] * 3) is None  # which raises an exception for negative ones
+    assert loops.loop(np.exp, *[np.dtype("f8").newbyteorder()] * 2) is None
     assert loops.loop(np.matmul, *[np.dtype("f8")] * 3) is None  # of matrices
 
 

@@ -258,8 +258,9 @@ class Planner:
 
     def _sums(self, reads: tuple[Value, ...], result: Value) -> bool:
         """Whether products can make sums of these."""
-        known = all(self._plain(each) and not self._late(each) for each in reads)
-        return known and self._plain(result) and gemm.function(1, 1, 1, result.array.dtype) is not None
+        dtype = result.array.dtype
+        known = all(self._plain(each) and not self._late(each) and each.array.dtype == dtype for each in reads)
+        return known and self._plain(result) and gemm.function(1, 1, 1, dtype) is not None
 
     def _sum(self, call: Call, rows: dict[Value, int], cost: float) -> list[Work]:
         """Over so many rows of what is read, in two parts if there are several lanes."""
