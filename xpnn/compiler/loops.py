@@ -41,8 +41,8 @@ class _Function(ctypes.Structure):
 def loop(function: np.ufunc, *dtypes: Any) -> tuple[int, int] | None:
     """The address of the function's loop for arguments and a result of these dtypes, and of the data it takes.
 
-    None if there is none, or not what is expected there, or for other dtypes than float32 and float64: those loops may
-    raise exceptions.
+    None if there is none, or not what is expected there, and for other dtypes than float32 and float64: their loops
+    may raise exceptions.
     """
     if any(each not in (np.float32, np.float64) for each in dtypes):
         return None
