@@ -107,6 +107,30 @@ def read(
     """
     if not 0 <= validation < 1:
         raise InputError(f"--validation must be at least 0 and under 1, got {validation}.")
+    table, task = _table(path, targets, task, missing)
+    targets, ignore = list(targets), tables.names(ignore, table.columns)
+    weighted = [] if sample_weight is None else [_weight_column(sample_weight, table, targets, ignore)]
+    table, unused, gaps = _without_gaps(table, targets, task, [*ignore, *weighted], missing, weighted)
+    unused |= dict.fromkeys(weighted, "the weights of the rows")
+    ignore, filled = [*ignore, *unused], missing == "fill"
+    y = tables.make_schema(table, table, targets, task, ignore, filled=filled).outputs(table)
+    rows, held = _held_out(y, validation, seed, classes=task in ("binary", "multiclass"))
+    part, check = table[rows], table[held]
+    schema = tables.make_schema(table, part, targets, task, ignore, filled=filled)
+    if positive is not None:
+        schema = schema.with_positive(positive)
+    x = schema.features(part)[0]
+    x_check = schema.features(check)[0] if len(held) else x[:0]
+    y_check = schema.outputs(check) if len(held) else y[:0]
+    row_numbers = tables.row_numbers(table, schema)
+    schema = dataclasses.replace(schema, ignored={**schema.ignored, **unused})
+    gaps += schema.gaps(table)
+    weights = tables.weights(table[sample_weight])[rows] if sample_weight is not None else None
+    return Data(x, schema.outputs(part), x_check, y_check, schema, row_numbers, gaps, weights)
+
+
+def _table(path: Path, targets: Sequence[str], task: str, missing: str) -> tuple[pl.DataFrame, str]:
+    """The table, if it has the targets, and the task."""
     table = tables.read(path)
     if missing != "error":
         table = tables.nan_as_empty(table)
@@ -120,39 +144,20 @@ def read(
         raise InputError(f"--target names a column twice: {', '.join(targets)}.")
     if table.height < 2:
         raise InputError(f"{path} has 1 row: at least 2 are needed to learn from a table.")
-    targets = list(targets)
     task = tables.infer_task(table, targets) if task == "auto" else task
-    if task in ("binary", "multiclass"):
-        table = tables.as_written(path, table, targets)
-    ignore = tables.names(ignore, table.columns)
-    weighted = [] if sample_weight is None else [_weight_column(sample_weight, table, targets, ignore)]
-    table, unused, gaps = _without_gaps(table, targets, task, [*ignore, *weighted], missing, weighted)
-    unused |= dict.fromkeys(weighted, "the weights of the rows")
-    ignore = [*ignore, *unused]
-    whole = tables.make_schema(table, table, targets, task, ignore, filled=missing == "fill")
-    y = whole.outputs(table)
+    return tables.as_written(path, table, targets) if task in ("binary", "multiclass") else table, task
+
+
+def _held_out(y: NDArray[Any], validation: float, seed: int, *, classes: bool) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The numbers of the rows to train on, and of those to validate on."""
     rows, held = random.split(
-        y.reshape(len(y), -1)[:, 0],
-        validation,
-        random.generator(seed, "split"),
-        classes=task in ("binary", "multiclass"),
+        y.reshape(len(y), -1)[:, 0], validation, random.generator(seed, "split"), classes=classes
     )
     if validation and not len(held):
-        raise InputError(f"--validation {validation} of {table.height} rows is no row: use more, or 0.")
+        raise InputError(f"--validation {validation} of {len(y)} rows is no row: use more, or 0.")
     if not len(rows):
-        raise InputError(f"--validation {validation} of {table.height} rows leaves none to train on: use less.")
-    part, check = table[rows], table[held]
-    schema = tables.make_schema(table, part, targets, task, ignore, filled=missing == "fill")
-    if positive is not None:
-        schema = schema.with_positive(positive)
-    x = schema.features(part)[0]
-    x_check = schema.features(check)[0] if len(held) else x[:0]
-    y_check = schema.outputs(check) if len(held) else y[:0]
-    row_numbers = tables.row_numbers(table, schema)
-    schema = dataclasses.replace(schema, ignored={**schema.ignored, **unused})
-    gaps += schema.gaps(table)
-    weights = tables.weights(table[sample_weight])[rows] if sample_weight is not None else None
-    return Data(x, schema.outputs(part), x_check, y_check, schema, row_numbers, gaps, weights)
+        raise InputError(f"--validation {validation} of {len(y)} rows leaves none to train on: use less.")
+    return rows, held
 
 
 def _without_gaps(

@@ -88,74 +88,89 @@ def make_schema(
         If a column is not there, no column is left to learn from, the target does not fit the task, or a cell is
         empty, unless such are `filled`.
     """
-    for name in (*targets, *ignore):
-        if name not in table.columns:
-            raise InputError(no_column(name, table.columns))
-    for name in targets:
-        if name in ignore:
-            raise InputError(f"column {name!r} is the target: it cannot be left out as well.")
-    amounts: list[str] = []
-    text: dict[str, list[str]] = {}
     ignored = dict.fromkeys(ignore, "left out as asked")
+    _check_names(table, targets, ignore)
     where = train if filled else table
     ignored |= {c.name: "empty" for c in where if c.null_count() == where.height and c.name not in ignored}
     for name in targets:
         if name in ignored:
             raise InputError(f"the target {name!r} is empty.")
+    amounts: list[str] = []
+    words: dict[str, list[str]] = {}
     for name in table.columns:
         if name in targets or name in ignored:
             continue
-        column = train[name]
-        if is_number(column):
-            some = column.drop_nulls()
-            if some.n_unique() > 1:
-                amounts.append(name)
-            else:
-                ignored[name] = f"the same in all rows to train on: {some[0]}"
-        elif not is_text(column):
-            ignored[name] = f"holds {column.dtype}, not numbers or text"
-        else:
-            values = sorted(set(strings(column)) - {None})
+        if is_text(train[name]):
             no_stray_text(table[name], ", or leave the column out with --ignore")
-            many = f"text with {len(values)} different values"
-            if are_disguised(values):
-                ignored[name] = f"{many}, which look like numbers: write them plainly, as 1234.5, to use them"
-            elif len(values) > max(20, train.height // 10):
-                ignored[name] = many
-            elif len(values) == 1 and not column.null_count():
-                ignored[name] = f"the same in all rows to train on: {values[0]}"
-            else:
-                text[name] = values
+        why, values = _unused(train[name])
+        if why:
+            ignored[name] = why
+        elif values:
+            words[name] = values
+        else:
+            amounts.append(name)
     if not filled:
-        used = (column for column in table if column.name in (*amounts, *text, *targets))
+        used = (column for column in table if column.name in (*amounts, *words, *targets))
         no_nulls(*used, also=", let --missing fill or drop do it, or leave columns out with --ignore")
-    numeric = {}
     for name in amounts:
         numbers(table[name], 0.0)  # a cell that cannot be used says so with its row in the whole table
-        numeric[name] = mean_and_scale(train[name])
-    if not numeric and not text:
+    if not amounts and not words:
         raise InputError(
             f"no column is left to learn from besides the target {quoted(targets)}"
             + "".join(f"; column {name!r}: {why}" for name, why in ignored.items())
             + "."
         )
+    numeric = {name: mean_and_scale(train[name]) for name in amounts}
     classes = scales = None
     if task == "regression":
-        for name in targets:
-            if not is_number(table[name]):
-                row = not_a_number(table[name])
-                raise InputError(
-                    f"regression needs numbers, but the target {name!r} holds {table[name][row]!r} in row {row + 1}: "
-                    "correct it, or choose --task binary or multiclass."
-                )
-            numbers(table[name], 0.0)
+        _check_amounts(table, targets)
         scales = [mean_and_scale(train[name]) for name in targets]
     elif task == "multilabel":
         for name in targets:
             zero_one(table[name], 0.0)
     else:
         classes = _classes(table, targets, task)
-    return Schema(numeric, text, list(targets), task, classes, scales, ignored, filled)
+    return Schema(numeric, words, list(targets), task, classes, scales, ignored, filled)
+
+
+def _check_names(table: pl.DataFrame, targets: Sequence[str], ignore: Sequence[str]) -> None:
+    for name in (*targets, *ignore):
+        if name not in table.columns:
+            raise InputError(no_column(name, table.columns))
+    for name in targets:
+        if name in ignore:
+            raise InputError(f"column {name!r} is the target: it cannot be left out as well.")
+
+
+def _unused(column: pl.Series) -> tuple[str, list[str]]:
+    """Why nothing can be learned from a column, or ``""``; and the values of one of text."""
+    same = "the same in all rows to train on: {}"
+    if is_number(column):
+        some = column.drop_nulls()
+        return "" if some.n_unique() > 1 else same.format(some[0]), []
+    if not is_text(column):
+        return f"holds {column.dtype}, not numbers or text", []
+    values = sorted(set(strings(column)) - {None})
+    many = f"text with {len(values)} different values"
+    if are_disguised(values):
+        return f"{many}, which look like numbers: write them plainly, as 1234.5, to use them", values
+    if len(values) > max(20, len(column) // 10):
+        return many, values
+    if len(values) == 1 and not column.null_count():
+        return same.format(values[0]), values
+    return "", values
+
+
+def _check_amounts(table: pl.DataFrame, targets: Sequence[str]) -> None:
+    """Raise `InputError` if a target of a regression holds anything else than numbers."""
+    for name in targets:
+        if not is_number(table[name]):
+            row = not_a_number(table[name])
+            raise InputError(
+                f"regression needs numbers, but the target {name!r} holds {table[name][row]!r} in row {row + 1}: "
+                "correct it, or choose --task binary or multiclass."
+            )
+        numbers(table[name], 0.0)
 
 
 def row_numbers(table: pl.DataFrame, schema: Schema) -> list[str]:
