@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import importlib
 import itertools
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -15,13 +14,10 @@ import numpy as np
 from xpnn import arrays, backends
 from xpnn.backends import Backend
 from xpnn.bench.workload import Workload
-from xpnn.compiler import team, together
+from xpnn.compiler import together
 from xpnn.compiler.blas import threads
 from xpnn.compiler.parallel import on_threads
-from xpnn.compiler.regions import PART
-from xpnn.compiler.sequence import Late, Sequence
-from xpnn.compiler.steps import ALONE, ENOUGH, WORTH
-from xpnn.compiler.trial import Trial
+from xpnn.compiler.steps import ALONE, ENOUGH
 from xpnn.errors import BackendError, XpnnError
 from xpnn.model import Model
 from xpnn.training.step import first_state, make_step
@@ -195,6 +191,8 @@ def _predicting(model: Model, x: Any, backend: Backend) -> Run:
 
 def _prepare_products(library: str, device: str, workload: Workload) -> Run:
     """The products of the workload's network with every activation left out, on arrays of the same shapes."""
+    if library == "numpy" and together.available():
+        return _recorded_products(workload)
     backend = backends.get(library, device)
     multiply = _product(library, workload)
 
@@ -227,8 +225,7 @@ def _prepare_products(library: str, device: str, workload: Workload) -> Run:
     if not workload.predict:
         results = results[0], zeros(*outputs[:-1]), zeros(*(w.shape for w in W))
 
-    # on one thread, or the one that tells others, as steps of this size
-    few = library == "numpy" and ALONE[0] <= workload.flops < (ALONE[1] if not together.available() else math.inf)
+    few = library == "numpy" and ALONE[0] <= workload.flops < ALONE[1]  # on one thread, as steps of this size
 
     def taken(steps: int) -> Any:
         nonlocal results
@@ -244,46 +241,46 @@ def _prepare_products(library: str, device: str, workload: Workload) -> Run:
     return run
 
 
+def _recorded_products(workload: Workload) -> Run:
+    """The same on NumPy arrays, recorded as steps and predictions are: in one sequence, on as many threads."""
+
+    def products(xp: Any, W: tuple[Any, ...], x: Any, dz: Any = None) -> Any:
+        A = [x]
+        for w in W:
+            A.append(xp.matmul(A[-1], w))
+        if dz is not None:
+            for i in reversed(range(len(W))):
+                xp.matmul(xp.matrix_transpose(A[i]), dz)
+                dz = xp.matmul(dz, xp.matrix_transpose(W[i])) if i else None
+        return A[-1]
+
+    backend = backends.get("numpy")
+    xp, W = backend.namespace(), tuple(w for w, _ in workload.parameters())
+    inputs = [workload.data()[0]]
+    if workload.predict:
+        step = backend.forward(products, xp)
+    else:
+        step = backend.compile_step(products, xp, work=workload.flops // workload.batch)
+        dz = np.random.default_rng(1).standard_normal((workload.batch, workload.sizes[-1])) / workload.batch
+        inputs.append(dz.astype(workload.dtype))
+
+    def taken(steps: int) -> Any:
+        for _ in range(steps):
+            last = step(W, *inputs)
+        return last
+
+    return lambda steps: backend.steps(functools.partial(taken, steps))
+
+
 def _product(library: str, workload: Workload) -> Callable[[Any, Any, Any], Any]:
     """``product(a, b, out)``: into `out` where the library can; as steps of that size do it."""
     flops = workload.flops
-    if library == "numpy" and together.available() and flops >= ALONE[0]:
-        return _together(threads.count() if flops * np.dtype(workload.dtype).itemsize >= WORTH else 1)
     if library == "numpy" and flops >= ENOUGH:
         return _by_rows
     if library in ("numpy", "cupy", "torch"):
         matmul = importlib.import_module(library).matmul
         return lambda a, b, out: matmul(a, b, out=out)
     return lambda a, b, out: a @ b
-
-
-def _together(lanes: int) -> Callable[[Any, Any, Any], Any]:
-    """Products called from machine code, each lane with its rows where that pays."""
-    members = team.Team(lanes) if lanes > 1 else None
-    products: dict[int, Callable[[Any], None]] = {}
-
-    def multiply(a: Any, b: Any, out: Any) -> Any:
-        if id(out) not in products:
-            count = max(1, min(lanes, a.size * b.shape[1] * out.itemsize // PART))
-            product = Sequence(members, count, 1)
-            product.product(Late(0, a), b, out)
-            products[id(out)] = _in_turns(product, members) if members is not None and count > 1 else product
-        products[id(out)](a)
-        return out
-
-    return multiply
-
-
-def _in_turns(product: Sequence, members: team.Team) -> Callable[[Any], None]:
-    """A product that others take part in as long as that takes less time, as in a step."""
-    trial = Trial(together.GAIN)
-
-    def multiply(a: Any) -> None:
-        members.wake(trial.begin())
-        product(a)
-        trial.end()
-
-    return multiply
 
 
 def _by_rows(a: Any, b: Any, out: Any) -> Any:
