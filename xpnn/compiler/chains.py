@@ -15,8 +15,9 @@ from xpnn.compiler.recording import Call, Number, Value
 NARROW = 32
 """Up to so many columns a row is summed up by itself; of longer ones NumPy's products do it faster."""
 
-TYPES = {"float32": "float", "float64": "double", "int32": "i32", "int64": "i64", "bool": "i1"}
-"""The dtypes, and what LLVM calls them."""
+TYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double", np.dtype(np.int32): "i32",
+         np.dtype(np.int64): "i64", np.dtype(np.bool): "i1"}  # fmt: skip
+"""The dtypes, in the order of bytes that is the processor's, and what LLVM calls them."""
 
 FLOAT = {"add": "fadd", "subtract": "fsub", "multiply": "fmul", "divide": "fdiv"}
 INTEGER = {"add": "add", "subtract": "sub", "multiply": "mul", "bitwise_and": "and", "bitwise_or": "or",
@@ -79,7 +80,7 @@ class Chain:
     def _placed(self, value: Value, shape: tuple[int, ...], width: int) -> bool:
         """Whether element (i, j) of the kernel is at i · width + j, i, j or 0 of the value's memory."""
         array = value.array
-        if array.dtype.name not in TYPES or not array.flags.c_contiguous:
+        if array.dtype not in TYPES or not array.flags.c_contiguous:
             return False
         if value not in self._made and not self.reachable(value):
             return False
@@ -109,7 +110,7 @@ def _translates(call: Call) -> bool:
     assert isinstance(call.result, Value)
     out = call.result.array.dtype
     if call.kind not in ("elementwise", "reduce") or any(
-        each.array.dtype.name not in TYPES or not each.array.dtype.isnative for each in (*call.reads, call.result)
+        each.array.dtype not in TYPES for each in (*call.reads, call.result)
     ):
         return False
     name = call.function.__name__

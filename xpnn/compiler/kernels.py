@@ -160,11 +160,11 @@ class Kernel:
 
     def _instruction(self, function: Any, common: Any, dtype: Any) -> str:
         """The instruction of a call on arguments of a common dtype."""
-        kind, name = TYPES[common.name], function.__name__
+        kind, name = TYPES[common], function.__name__
         if function is where:
             return f"select i1 {{0}}, {kind} {{1}}, {kind} {{2}}"
         if function is cast:
-            return f"{_conversion(common, dtype)} {kind} {{0}} to {TYPES[dtype.name]}"
+            return f"{_conversion(common, dtype)} {kind} {{0}} to {TYPES[dtype]}"
         if name in COMPARE:
             f, i = COMPARE[name]
             return f"{f'fcmp {f}' if common.kind == 'f' else f'icmp {i}'} {kind} {{0}}, {{1}}"
@@ -245,7 +245,7 @@ class Kernel:
         j, e, label = f"%j{stage}", f"%e{stage}", f"%loop{stage}"
         lines = [f"br label {label}", f"{label[1:]}:", f"{j} = phi i64 [0, %before{stage}], [{j}.next, {label}]"]
         for node in sums:
-            kind = TYPES[node.dtype.name]
+            kind = TYPES[node.dtype]
             lines += [f"{node.name}.far = phi {kind} [{node.start}, %before{stage}], [{node.name}, {label}]"]
         lines += [f"{e} = add nuw nsw i64 %base, {j}"]
         names: dict[_Node, str] = {}
@@ -282,7 +282,7 @@ _COMMON = range(-16, 17)
 
 
 def _memory(dtype: Any) -> str:
-    return "i8" if dtype.kind == "b" else TYPES[dtype.name]
+    return "i8" if dtype.kind == "b" else TYPES[dtype]
 
 
 def _made(node: _Node, at: dict[str, str], names: dict[_Node, str]) -> list[str]:

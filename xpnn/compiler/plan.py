@@ -139,9 +139,10 @@ class Plan:
     def _place(self, value: Value) -> tuple[Value, int]:
         """The same, and from which byte of it on it lies there."""
         owner = value.owner
-        here, there = (each.array.__array_interface__["data"][0] for each in (value, owner))
-        start = self.parts[owner][1] * owner.array.itemsize if owner in self.parts else 0
-        return self.home(value), start + here - there
+        if owner not in self.parts:
+            return owner, value.start
+        whole, first = self.parts[owner]
+        return whole, first * owner.array.itemsize + value.start
 
     def fixed(self, call: Call) -> bool:
         """Whether the result is a new array that is given a place."""

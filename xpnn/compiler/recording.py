@@ -6,6 +6,7 @@ import math
 import mmap
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,14 @@ class Value:
         """The value whose memory this one shows."""
         return self if self.base is None else self.base.owner
 
+    @cached_property
+    def start(self) -> int:
+        """The bytes from where its owner's memory begins to its first element."""
+        if self.base is None:
+            return 0
+        here, there = (each.__array_interface__["data"][0] for each in (self.array, self.owner.array))
+        return here - there
+
     @property
     def whole(self) -> bool:
         """Whether it shows all of its owner's memory in the same order."""
@@ -56,8 +65,7 @@ class Value:
             return True
         if not here.ndim or not there.ndim or (here.shape[0], here.strides[0]) != (there.shape[0], there.strides[0]):
             return False
-        start, of_owner = (each.__array_interface__["data"][0] for each in (here, there))
-        return bool(0 <= start - of_owner < max(1, there.strides[0]))
+        return bool(0 <= self.start < max(1, there.strides[0]))
 
 
 @dataclass(eq=False)

@@ -306,8 +306,7 @@ def turned(value: Value) -> bool:
     if base is None or value.array.ndim != 2 or base.array.ndim != 2:
         return False
     one, other = value.array, base.array
-    there = one.__array_interface__["data"][0] == other.__array_interface__["data"][0]
-    return there and one.shape == other.shape[::-1] and one.strides == other.strides[::-1]
+    return value.start == base.start and one.shape == other.shape[::-1] and one.strides == other.strides[::-1]
 
 
 def _bounds(array: NDArray[Any]) -> tuple[int, int]:

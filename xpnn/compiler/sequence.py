@@ -185,7 +185,7 @@ class Sequence:
     def total(self, out: Some, others: tuple[NDArray[Any], ...], start: int, n: int) -> None:
         """``out`` and all others added up; shared out as the elements from `start` on of n."""
         like = _like(out)
-        add = llvm.compiled(_ADD.format(kind=TYPES[like.dtype.name]), ctypes.c_void_p)
+        add = llvm.compiled(_ADD.format(kind=TYPES[like.dtype]), ctypes.c_void_p)
         for lane, (first, stop) in enumerate(cuts(n, self._lanes)):
             mine = max(0, first - start), min(like.size, stop - start)
             for other in others if mine[0] < mine[1] else ():
