@@ -186,14 +186,14 @@ class Planner:
         return Work([call], accesses=[*touched, self._access(call.result, ALL, writes=True)])
 
     def _chain(self, calls: list[Call], chain: Chain) -> Work:
+        written = {call.result for call in calls}
+        touched = [each for call in calls for each in (*call.reads, call.result) if isinstance(each, Value)]
         accesses = []
-        for call in calls:
-            assert isinstance(call.result, Value)
-            for each in (*call.reads, call.result):
-                own = each.array.ndim == chain.ndim and each.array.shape[:1] == (chain.n,)
-                how = self._rows(each, chain.n) if own or chain.n == 1 else ALL
-                accesses.append(self._access(each, how, writes=each is call.result))
-        size = max(each.array.itemsize for call in calls for each in call.reads)
+        for each in dict.fromkeys(touched):
+            own = each.array.ndim == chain.ndim and each.array.shape[:1] == (chain.n,)
+            how = self._rows(each, chain.n) if own or chain.n == 1 else ALL
+            accesses.append(self._access(each, how, writes=each in written))
+        size = max(each.array.itemsize for each in touched)
         return Work(calls, "kernel", chain, accesses, chain.n * chain.width * len(calls) * size / CHAIN)
 
     def _elementwise(self, call: Call) -> list[Work] | None:
