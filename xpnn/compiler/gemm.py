@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from xpnn.compiler import llvm
 from xpnn.compiler.blas import libraries
+from xpnn.compiler.chains import TYPES
 
 Function = Callable[[int], None]
 """Machine code that does a product, given the address of its table."""
@@ -47,8 +48,8 @@ _CALL = {
       {kind} 1.0, ptr %a, {int} %row_a, ptr %b, {int} %row_b, {kind} 0.0, ptr %out, {int} %row_out)""",
 }
 
-_Library = dict[tuple[str, Any], Function]
-"""By what they do and for which dtype."""
+_Library = dict[tuple[str, Any], tuple[int, str]]
+"""By what they do and for which dtype: the addresses of functions, and LLVM's name of the integers that they take."""
 
 
 @cache
@@ -99,8 +100,8 @@ def _mkl() -> _Library:
         library = ctypes.CDLL(str(next(f.locate() for f in files if "mkl_rt" in f.name and f.suffix != ".lib")))
         if library.MKL_Set_Threading_Layer(_SEQUENTIAL) != _SEQUENTIAL:  # somebody has chosen another already
             return {}
-        return _compiled(library, "cblas_{}{}", "i32")
-    except (importlib.metadata.PackageNotFoundError, StopIteration, OSError, AttributeError, llvm.CannotCompile):
+        return _found(library, "cblas_{}{}", "i32")
+    except (importlib.metadata.PackageNotFoundError, StopIteration, OSError, AttributeError):
         return {}
 
 
@@ -110,30 +111,35 @@ def _openblas() -> _Library:
     for each in libraries() if llvm.available() else ():
         for name in ("scipy_cblas_{}{}64_", "cblas_{}{}64_"):
             try:
-                return _compiled(each.dynlib, name, "i64")
-            except (AttributeError, llvm.CannotCompile):
+                return _found(each.dynlib, name, "i64")
+            except AttributeError:
                 continue
     return {}
 
 
-def _compiled(library: Any, name: str, integer: str) -> _Library:
-    """The calls with the arguments of a table."""
-    functions = {}
-    for what, words in (("gemm", _GEMM), ("gemv", _GEMV)):
-        fetched = []
-        for i, word in enumerate(words):
-            type_ = "ptr" if word in ("a", "b", "out") else "i32" if word.startswith("layout") else integer
-            fetched += [
-                f"%at.{word} = getelementptr i64, ptr %table, i64 {i}",
-                f"%{word} = load {type_}, ptr %at.{word}",
-            ]
-        for dtype, letter, kind in ((np.float32, "s", "float"), (np.float64, "d", "double")):
+def _found(library: Any, name: str, integer: str) -> _Library:
+    """The functions of a library."""
+    found: _Library = {}
+    for what in ("gemm", "gemv"):
+        for dtype, letter in ((np.float32, "s"), (np.float64, "d")):
             address = ctypes.cast(getattr(library, name.format(letter, what)), ctypes.c_void_p).value or 0
-            declared, call = llvm.flushing([_CALL[what].format(row_major=_ROW_MAJOR, kind=kind, int=integer)])
-            declared.append(_DECLARED[what].format(kind=kind, int=integer))
-            text = "\n".join([*declared, "define void @kernel(ptr %table) {", *fetched, *call, "ret void", "}", ""])
-            functions[what, np.dtype(dtype)] = llvm.compiled(text, ctypes.c_void_p, **{f"xpnn_{what}": address})
-    return functions
+            found[what, np.dtype(dtype)] = address, integer
+    return found
+
+
+@cache
+def _compiled(what: str, dtype: Any, address: int, integer: str) -> Function:
+    """The call of such a function with the arguments of a table."""
+    kind = TYPES[dtype]
+    fetched = []
+    for i, word in enumerate(_GEMM if what == "gemm" else _GEMV):
+        type_ = "ptr" if word in ("a", "b", "out") else "i32" if word.startswith("layout") else integer
+        fetched.append(f"%at.{word} = getelementptr i64, ptr %table, i64 {i}")
+        fetched.append(f"%{word} = load {type_}, ptr %at.{word}")
+    declared, call = llvm.flushing([_CALL[what].format(row_major=_ROW_MAJOR, kind=kind, int=integer)])
+    declared.append(_DECLARED[what].format(kind=kind, int=integer))
+    text = "\n".join([*declared, "define void @kernel(ptr %table) {", *fetched, *call, "ret void", "}", ""])
+    return llvm.compiled(text, ctypes.c_void_p, **{f"xpnn_{what}": address})
 
 
 def available() -> bool:
@@ -145,7 +151,8 @@ def function(n: int, m: int, k: int, dtype: Any) -> Function | None:
     """What does products of (n, k) and (k, m) matrices; None for other dtypes than those of the libraries."""
     work = n * m * k
     library = _small() if work < (2 * WORTH if min(n, m) <= NARROW else WORTH) else _large()
-    return library.get(("gemv" if _of_vector(n, m, k) else "gemm", np.dtype(dtype)))
+    what, dtype = "gemv" if _of_vector(n, m, k) else "gemm", np.dtype(dtype)
+    return _compiled(what, dtype, *library[what, dtype]) if (what, dtype) in library else None
 
 
 WORTH = 1 << 17
