@@ -13,7 +13,7 @@ from xpnn.compiler.team import Team
 from xpnn.compiler.together import Together
 
 from .cases import ACTIVATIONS, OPTIMIZERS
-from .test_compiler import assert_same_training, steps
+from .test_compiler import assert_same, assert_same_training, steps
 
 xp = backends.get("numpy").namespace()
 
@@ -194,6 +194,48 @@ def test_what_another_lane_still_reads_is_not_written_over(rng, shared, one_afte
         compiled = Together(function, xp)
         compiled.use(2)
         np.testing.assert_allclose(compiled((W,), x), np.exp(p * (W @ p)).sum(0), rtol=1e-12)
+
+
+W, P = np.arange(12.0).reshape(3, 4) / 7, np.linspace(-1, 1, 20).reshape(5, 4)
+
+
+def in_place(xp, state, x):
+    x *= 2.0  # of the caller's array, as NumPy does
+    x += 1.0
+    return xp.sum(x, axis=0)
+
+
+@pytest.mark.parametrize(
+    "layout", [np.ascontiguousarray, np.asfortranarray, lambda x: np.repeat(x, 2, axis=1)[:, ::2]]
+)
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda xp, state, x: x.T,
+        lambda xp, state, x: (x + 1).T,
+        lambda xp, state, x: xp.exp(x)[1:, 0],
+        lambda xp, state, x: xp.matmul(x, state[0])[0],
+        lambda xp, state, x: xp.reshape(xp.matmul(x, state[0]), (-1,)),
+        lambda xp, state, x: (y := x * 2.0, y, y[0]),
+        lambda xp, state, x: (x, state[1].T, x),
+        lambda xp, state, x: (xp.exp(xp.matmul(x, state[0])), x * 2.0),  # a factor, and an operand of a chain
+        lambda xp, state, x: xp.matmul(state[1].T, x),  # on the right
+        lambda xp, state, x: xp.matmul((x * 2.0)[:, ::2], state[0][:2]),
+        lambda xp, state, x: xp.matmul(x.T, xp.matmul(x, state[0])),
+        lambda xp, state, x: (xp.sum(x, axis=-2), xp.sum(x, axis=-1, keepdims=True), xp.sum(x), xp.sum(x[:, 0])),
+        lambda xp, state, x: (xp.sum(x * 1.0, axis=-2), xp.sum(x * 1.0, axis=0, keepdims=True), xp.sum(x * 1.0)),
+        lambda xp, state, x: xp.where(x > 0, xp.log1p(xp.abs(x)), xp.sum(state[1], axis=1, keepdims=True)),
+        in_place,
+    ],
+)
+def test_what_a_function_may_take_and_give(function, layout):
+    """Views of what is given and of what is made, the same twice, arrays in any layout."""
+    state, compiled = (W.copy(), P.copy()), Together(function, xp)
+    x = np.linspace(-2, 3, 15).reshape(5, 3)
+    for scale in (1.0, 2.0, 3.0):
+        given, twin = layout(x * scale), layout(x * scale)
+        assert_same(compiled(state, given), function(xp, state, twin))
+        np.testing.assert_array_equal(given, twin)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])

@@ -97,16 +97,21 @@ def test_sums_over_rows_in_two_parts(shape, lanes, dtype, rng, monkeypatch):
         assert (vector[[0, 1, 2, -2, -1]] == 100).all()
 
 
-def test_several_rows_can_be_cut_as_one(rng, monkeypatch):
-    monkeypatch.setattr(sequence, "ROWS", 1)
-    x, out = rng.normal(size=(10, 3)), np.zeros((1, 1))
-    parts, _ = new(LANES[-1])
-    others = tuple(np.zeros((1, 1)) for _ in LANES[1:])
-    parts.partial(np.ones((1, 30)), x.reshape(30, 1), out, others, 3)
+@pytest.mark.parametrize("lanes", LANES)
+@pytest.mark.parametrize("shape", [(1,), (7,), (100_000,), (40, 30), (3, 10_000), (2000, 1)], ids=str)
+def test_sums_of_all_are_as_exact_as_numpys(shape, lanes, dtype, rng):
+    x, out = rng.uniform(size=shape).astype(dtype), np.full((), np.nan, dtype)
+    others = tuple(np.full((), np.nan, dtype) for _ in cuts(shape[0], lanes)[1:])
+    parts, wake = new(lanes)
+    parts.sum(loops.loop(np.add, *[x.dtype] * 3), x, out, others, shape[0], x.size // shape[0])
+    total, _ = new(1)
+    total.total(out, others, 0, 1)
+    wake()
     parts()
-    if others:
-        assert others[-1] == pytest.approx(x[6:].sum())
-    assert out == pytest.approx(x[: 10 // LANES[-1]].sum())
+    total()
+    if not others:
+        assert out == np.add.reduce(x, None)  # to the bit
+    assert float(out) == pytest.approx(np.sum(x, dtype=np.float64), rel=4 * float(np.finfo(dtype).eps))
 
 
 def test_products_take_subnormal_numbers_for_0(dtype, blas):
@@ -247,21 +252,29 @@ def test_an_argument_that_has_to_be_copied_is_copied_each_time(rng):
 
 
 def test_after_an_interrupt_all_is_got_ready_anew(rng, monkeypatch):
-    b, out = rng.normal(size=(5, 6)), np.zeros((4, 6))
+    """In the middle of getting ready: some of it is for the new layout, some for the old one."""
+    b, outs = rng.normal(size=(5, 6)), (np.zeros((4, 6)), np.zeros((4, 6)))
     run, _ = new(1, 1)
-    run.product(Late(0, np.zeros((4, 5))), b, out)
-    run(rng.normal(size=(4, 5)))
-    other = np.asfortranarray(rng.normal(size=(4, 5)))
+    for out in outs:
+        run.product(Late(0, np.zeros((4, 5))), b, out)
+    x = rng.normal(size=(4, 5))
+    run(x)
+    words, times = gemm.words, []
     with monkeypatch.context() as patched:
 
-        def interrupted(*_):
-            raise KeyboardInterrupt
+        def interrupted(*arguments):
+            times.append(1)
+            if len(times) == 2:
+                raise KeyboardInterrupt
+            return words(*arguments)
 
         patched.setattr(gemm, "words", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            run(other)
-    run(other)
-    np.testing.assert_allclose(out, other @ b)
+            run(np.asfortranarray(x))
+    for given in (x, np.asfortranarray(x + 1)):
+        run(given)
+        for out in outs:
+            np.testing.assert_allclose(out, given @ b)
 
 
 def test_rows_of_each_lane():

@@ -82,7 +82,8 @@ class Emitter:
         for name, each in zip(parameters, inputs, strict=True):
             self._run.append(f"{self._parameters(each, name)} = {name}")
         self._work()
-        body = [f"        {line}" for line in [*self._run, f"return {self._tree(self.plan.recording.outputs)}"]]
+        self._run.append(f"return {self._tree(self.plan.recording.outputs)}")
+        body = [f"        {line}" for line in self._run]
         return "\n".join(
             [
                 "def bind(state):",

@@ -94,3 +94,40 @@ define void @kernel(ptr %table) {
 def caller() -> Callable[[int], None]:
     """The function that calls a loop as a table says."""
     return llvm.compiled(_CALL, ctypes.c_void_p)
+
+
+# %table: the loop of addition, its data, how many elements, their array, bytes from one to the next, the result
+_SUM = """
+define void @kernel(ptr %table) {{
+  %loop = load ptr, ptr %table
+  %at.data = getelementptr i64, ptr %table, i64 1
+  %data = load ptr, ptr %at.data
+  %n = getelementptr i64, ptr %table, i64 2
+  %at.x = getelementptr i64, ptr %table, i64 3
+  %x = load ptr, ptr %at.x
+  %at.step = getelementptr i64, ptr %table, i64 4
+  %step = load i64, ptr %at.step
+  %at.out = getelementptr i64, ptr %table, i64 5
+  %out = load ptr, ptr %at.out
+  store {kind} 0.0, ptr %out
+  %arrays = alloca [3 x ptr]
+  %second = getelementptr ptr, ptr %arrays, i64 1
+  %third = getelementptr ptr, ptr %arrays, i64 2
+  store ptr %out, ptr %arrays
+  store ptr %x, ptr %second
+  store ptr %out, ptr %third
+  %steps = alloca [3 x i64]
+  %second.step = getelementptr i64, ptr %steps, i64 1
+  %third.step = getelementptr i64, ptr %steps, i64 2
+  store i64 0, ptr %steps
+  store i64 %step, ptr %second.step
+  store i64 0, ptr %third.step
+  call void %loop(ptr %arrays, ptr %n, ptr %steps, ptr %data)
+  ret void
+}}
+"""
+
+
+def summer(kind: str) -> Callable[[int], None]:
+    """The function that sums up as NumPy does, in pairs: calls the loop of its addition as a table says."""
+    return llvm.compiled(_SUM.format(kind=kind), ctypes.c_void_p)

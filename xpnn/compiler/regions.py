@@ -65,7 +65,7 @@ class Work:
     Attributes
     ----------
     how : str
-        By what: ``kernel``, ``loop``, ``product``, ``partial``, ``total``; ``""``: Python.
+        By which method of a sequence, such as ``product``; ``""``: by Python.
     cost : float
         How many lanes are worth it.
     """
@@ -225,8 +225,8 @@ class Planner:
             return None
         cost = n * m * k * result.array.itemsize / PART
         if turned(a) and self._splits(n, m, k, cost):
-            return self._sum(call, {a.base: k, b: k}, cost)
-        rows = self._rows(a, n) if not turned(a) else ALL
+            return self._sum(call, "partial", {a.base: k, b: k}, cost)
+        rows = self._rows(a, n) if not turned(a) else ALL  # else columns of what it shows
         how = self._rows(result, n)
         accesses = [self._access(a, rows), self._access(b, ALL if n > 1 else FIRST)]
         return [Work([call], "product", None, [*accesses, self._access(result, how, writes=True)], cost)]
@@ -239,40 +239,41 @@ class Planner:
     def _reduce(self, call: Call) -> list[Work] | None:
         (x,), result = call.reads, call.result
         assert isinstance(result, Value)
-        n, size, dtype = x.array.shape[0] if x.array.ndim else 1, x.array.size, result.array.dtype
-        if call.function is not np.add or not self._sums(call.reads, result):
+        shape, dtype = x.array.shape, result.array.dtype
+        fit = self._plain(x) and self._plain(result) and x.array.dtype == dtype and len(shape) <= 2
+        if call.function is not np.add or not fit:
             return None
-        cost = size * dtype.itemsize / CHAIN
-        if x.array.ndim == 2 and call.options["axis"] in (1, -1):
-            accesses = [self._access(x, self._rows(x, n)), self._access(result, self._rows(result, n), writes=True)]
-            return [Work([call], "product", None, accesses, cost)]
-        return self._sum(call, {x: n}, cost) if x.array.ndim <= 2 else None
+        n, cost = shape[0] if shape else 1, x.array.size * dtype.itemsize / CHAIN
+        if len(shape) < 2 or call.options["axis"] is None:
+            return self._sum(call, "sum", {x: n}, cost) if loops.loop(np.add, dtype, dtype, dtype) else None
+        if self._late(x) or gemm.function(1, 1, 1, dtype) is None:  # the others are products with ones
+            return None
+        if call.options["axis"] % 2 == 0:
+            return self._sum(call, "partial", {x: n}, cost)
+        accesses = [self._access(x, self._rows(x, n)), self._access(result, self._rows(result, n), writes=True)]
+        return [Work([call], "product", None, accesses, cost)]
 
     def _inner(self, call: Call) -> list[Work] | None:
         assert isinstance(call.result, Value)
-        dtype = call.result.array.dtype
-        if not self._sums(call.reads, call.result):
+        dtype, values = call.result.array.dtype, (*call.reads, call.result)
+        if not all(self._plain(each) and each.array.dtype == dtype for each in values):
+            return None
+        if any(map(self._late, call.reads)) or gemm.function(1, 1, 1, dtype) is None:
             return None
         size = call.reads[0].array.size
-        return self._sum(call, dict.fromkeys(call.reads, size), size * dtype.itemsize / CHAIN)
+        return self._sum(call, "partial", dict.fromkeys(call.reads, size), size * dtype.itemsize / CHAIN)
 
-    def _sums(self, reads: tuple[Value, ...], result: Value) -> bool:
-        """Whether products can make sums of these."""
-        dtype = result.array.dtype
-        known = all(self._plain(each) and not self._late(each) and each.array.dtype == dtype for each in reads)
-        return known and self._plain(result) and gemm.function(1, 1, 1, dtype) is not None
-
-    def _sum(self, call: Call, rows: dict[Value, int], cost: float) -> list[Work]:
+    def _sum(self, call: Call, how: str, rows: dict[Value, int], cost: float) -> list[Work]:
         """Over so many rows of what is read, in two parts if there are several lanes."""
         result = call.result
         assert isinstance(result, Value)
         reads = [self._access(each, self._rows(each, n)) for each, n in rows.items()]
         if self._lanes == 1:
-            return [Work([call], "partial", None, [*reads, self._access(result, FIRST, writes=True)], cost)]
+            return [Work([call], how, None, [*reads, self._access(result, FIRST, writes=True)], cost)]
         made = self._access(result, PARTIAL, writes=True)
         size = self._home(result)[0].array.size
         added = self._access(result, FIRST if size == 1 else (0, result.array.itemsize, size), writes=True)
-        return [Work([call], "partial", None, [*reads, made], cost), Work([call], "total", None, [added])]
+        return [Work([call], how, None, [*reads, made], cost), Work([call], "total", None, [added])]
 
     # values
 

@@ -173,14 +173,19 @@ class Sequence:
         for lane, (first, stop) in enumerate(cuts(_like(out).shape[0], self._lanes)):
             self._product(lane, a, b, out, rows=slice(first, stop))
 
-    def partial(self, a: Some, b: NDArray[Any], out: Some, others: tuple[NDArray[Any], ...], width: int = 1) -> None:
-        """``out = a b``: each lane what its columns of a and rows of b add to it; all but the first in `others`.
+    def partial(self, a: Some, b: NDArray[Any], out: Some, others: tuple[NDArray[Any], ...]) -> None:
+        """``out = a b``: each lane what its columns of a and rows of b add to it; all but the first in `others`."""
+        for lane, (first, stop) in enumerate(cuts(b.shape[0], self._lanes)):
+            self._product(lane, a, b[first:stop], (out, *others)[lane], columns=slice(first, stop))
 
-        So many rows of b are cut as one.
-        """
-        for lane, rows in enumerate(cuts(b.shape[0] // width, self._lanes)):
-            part = slice(*(width * each for each in rows))
-            self._product(lane, a, b[part], (out, *others)[lane], columns=part)
+    def sum(
+        self, add: tuple[int, int], x: Some, out: Some, others: tuple[NDArray[Any], ...], n: int, width: int
+    ) -> None:
+        """The sum of all of x in n rows, by the loop of NumPy's addition and its data: each lane of its rows."""
+        dtype = _like(x).dtype
+        for lane, (first, stop) in enumerate(cuts(n, self._lanes)):
+            words = [*add, (stop - first) * width, x, dtype.itemsize, (out, *others)[lane]]
+            self._add(lane, loops.summer(TYPES[dtype]), words, [0, 0, 0, first * width * dtype.itemsize, 0, 0])
 
     def total(self, out: Some, others: tuple[NDArray[Any], ...], start: int, n: int) -> None:
         """``out`` and all others added up; shared out as the elements from `start` on of n."""
@@ -214,7 +219,6 @@ class Sequence:
 
             def anew(x: NDArray[Any]) -> tuple[Any, int, int]:
                 words, at_a, _ = gemm.words(a.of(x)[rows, columns], b, result)
-                words[at_out] = table[at_out]
                 table[:] = words
                 return table, at_a, words[at_a] - gemm.address(x)
 

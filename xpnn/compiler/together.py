@@ -73,7 +73,7 @@ class RegionEmitter(Emitter):
         """The lines that make a sequence, and the one that does it."""
         name, self._given = self._new("region"), {}
         write = {"kernel": self._chain, "loop": self._function, "product": self._product, "partial": self._partial,
-                 "total": self._total}  # fmt: skip
+                 "sum": self._sum, "total": self._total}  # fmt: skip
         lines = []
         for work in region.works:
             for call in work.calls:
@@ -116,23 +116,34 @@ class RegionEmitter(Emitter):
     def _partial(self, work: Work, lanes: int) -> list[Any]:
         (call,) = work.calls
         assert isinstance(call.result, Value)
-        result, width = call.result.array, 1
+        shape: tuple[int, ...] = call.result.array.shape
         if call.kind == "product":
             a, b = call.arguments
-            n, shape = b.array.shape[0], result.shape
-            factors = self._factor(a), self._name(b)
+            n, factors = b.array.shape[0], (self._factor(a), self._name(b))
         elif call.kind == "inner":
             a, b = call.arguments
             n, shape = a.array.size, (1, 1)
             factors = f"{self._name(a)}.reshape(1, {n})", f"{self._name(b)}.reshape({n}, 1)"
-        else:
+        else:  # summed up along its columns
             (x,) = call.reads
-            n, columns = x.array.shape[0] if x.array.ndim else 1, result.size
-            width, shape = x.array.size // (n * columns), (1, columns)
-            factors = self._ones((1, n * width), x), f"{self._name(x)}.reshape({n * width}, {columns})"
-        others = [self._part(result, shape) for _ in cuts(n, lanes)[1:]]
-        self._others[call.result] = _tuple(others)
-        return [*factors, self._array(call.result, shape), _tuple(others), width]
+            n, shape = x.array.shape[0], (1, x.array.shape[1])
+            factors = self._ones((1, n), x), self._name(x)
+        return [*factors, self._array(call.result, shape), self._in_parts(call, n, lanes, shape)]
+
+    def _sum(self, work: Work, lanes: int) -> list[Any]:
+        (call,) = work.calls
+        (x,) = call.reads
+        assert isinstance(call.result, Value)
+        add, n = loops.loop(np.add, *[x.array.dtype] * 3), x.array.shape[0] if x.array.ndim else 1
+        others = self._in_parts(call, n, lanes, call.result.array.shape)
+        return [add, self._array(x), self._array(call.result), others, n, x.array.size // n]
+
+    def _in_parts(self, call: Call, n: int, lanes: int, shape: tuple[int, ...]) -> str:
+        """Memory for what the other lanes' rows of n add to a sum."""
+        assert isinstance(call.result, Value)
+        others = _tuple(self._part(call.result.array, shape) for _ in cuts(n, lanes)[1:])
+        self._others[call.result] = others
+        return others
 
     def _part(self, like: NDArray[Any], shape: tuple[int, ...]) -> str:
         """Memory for a lane's part of a sum."""
