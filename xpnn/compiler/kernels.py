@@ -3,8 +3,8 @@
 NumPy reads and writes whole arrays at every call. A *kernel* does the calls of a whole chain for one element before
 it goes to the next: what lives within the chain never reaches memory. It is the recorded calls once more, rounded
 alike, so it gives the same bits, but that sums along short rows are added up in another order, that of 0 and -0 the
-maximum is 0, that on x86 subnormal numbers are 0, and that nothing warns. Without LLVM, see `xpnn.compiler.llvm`, NumPy does
-the calls.
+maximum is 0, that on x86 subnormal numbers are 0, and that nothing warns. Without LLVM NumPy does the calls, see
+`xpnn.compiler.llvm`.
 """
 
 from __future__ import annotations
