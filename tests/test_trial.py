@@ -107,6 +107,18 @@ def test_another_way_that_becomes_slow_is_not_looked_at():
     assert machine.go(0.5) == 0
 
 
+def test_what_disturbs_a_round_does_not_decide():
+    """Such as other libraries' threads, that are awake for some time after their work."""
+    for begins in np.arange(0.1, 0.25, 0.005):
+        machine = Machine(1e-3, 1.6e-3)
+        machine.go(begins)
+        machine.costly = 4e-3
+        machine.go(0.03)
+        machine.costly = 1e-3
+        machine.go(0.3)
+        assert machine.go(3) > 0.95, begins
+
+
 def test_a_single_slow_one_changes_nothing():
     machine = Machine(1e-3, 1.5e-3)
     machine.go(1)

@@ -15,8 +15,13 @@ ROUNDS = ((1, 3), (2, 6), (2, 6))
 """How often each way is then taken in turn: times that do not count, as the caches hold what the other left, and that
 do."""
 
+PAUSE = 0.03
+"""Seconds of the costly way between two rounds: what disturbs one, others' threads that are still awake, say, may be
+over by the next."""
+
 CLEAR = 1.25
-"""How many times as long one must take for the rounds to be over sooner."""
+"""How many times as long the other way must take for the rounds to be over sooner. The costly one has all its chances:
+it may be many times as fast where there are many threads."""
 
 PLAIN = 2, 0.01
 """How many times as long, and how many seconds longer, the other must take once for the trial to be over at once."""
@@ -55,11 +60,11 @@ class Trial:
 
     # an interrupt may come at any call: what belongs together is set with no call in between
 
-    def _try(self, seconds: float, settle: int) -> None:
+    def _try(self, seconds: float, settle: int, pause: float = PAUSE) -> None:
         times: list[float] = []
         found: dict[bool, list[float]] = {True: [], False: []}
         self.costly, self._known = True, False
-        self._spent, self._until, self._settle = 0.0, seconds, settle
+        self._spent, self._until, self._settle, self._pause = 0.0, seconds, settle, pause
         self._round, self._slow, self._times, self._found = 0, 0, times, found
 
     def begin(self) -> bool:
@@ -74,7 +79,7 @@ class Trial:
         if self._known:
             self._slow = self._slow + 1 if self.costly and took > self._limit else 0
             if self._slow == SLOW:
-                self._try(0.0, 0)
+                self._try(0.0, 0, pause=0.0)
             elif self._spent >= self._until:
                 self._try(*SETTLE)
         elif self._settle > 0 or self._spent < self._until:
@@ -102,11 +107,11 @@ class Trial:
     def _compare(self) -> None:
         """After a round."""
         costly, other = min(self._found[True]), min(self._found[False])
-        last = self._round + 1 == len(ROUNDS)
-        if last or max(costly, other) > CLEAR * min(costly, other):
+        clear = other > CLEAR * costly or (not self._pause and costly > CLEAR * other)
+        if clear or self._round + 1 == len(ROUNDS):
             self._decide(costly=costly <= (1 - self._gain) * other)
         else:
-            self._round += 1
+            self._round, self._until = self._round + 1, self._spent + self._pause
 
     def _decide(self, *, costly: bool) -> None:
         limit = CLEAR * min(self._found[True])
