@@ -20,8 +20,8 @@ PAUSE = 0.03
 over by the next."""
 
 CLEAR = 1.25
-"""How many times as long the other way must take for the rounds to be over sooner. The costly one has all its chances:
-it may be many times as fast where there are many threads."""
+"""How many times as long the other way must take for the rounds to be over sooner. The costly one has all chances: it
+may be many times as fast where there are many threads."""
 
 PLAIN = 2, 0.01
 """How many times as long, and how many seconds longer, the other must take once for the trial to be over at once."""
