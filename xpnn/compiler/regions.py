@@ -241,12 +241,12 @@ class Planner:
         assert isinstance(result, Value)
         shape, dtype = x.array.shape, result.array.dtype
         fit = self._plain(x) and self._plain(result) and x.array.dtype == dtype and len(shape) <= 2
-        if call.function is not np.add or not fit:
+        if call.function is not np.add or not fit or gemm.function(1, 1, 1, dtype) is None:
             return None
         n, cost = shape[0] if shape else 1, x.array.size * dtype.itemsize / CHAIN
         if len(shape) < 2 or call.options["axis"] is None:
-            return self._sum(call, "sum", {x: n}, cost) if loops.loop(np.add, dtype, dtype, dtype) else None
-        if self._late(x) or gemm.function(1, 1, 1, dtype) is None:  # the others are products with ones
+            return self._sum(call, "sum", {x: n}, cost)
+        if self._late(x):  # the others are products with ones
             return None
         if call.options["axis"] % 2 == 0:
             return self._sum(call, "partial", {x: n}, cost)

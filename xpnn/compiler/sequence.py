@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.compiler import gemm, llvm, loops
-from xpnn.compiler.chains import TYPES
 from xpnn.compiler.team import Team
 
 Function = Callable[[int], None]
@@ -44,35 +43,6 @@ loop:
 end:
   ret void
 }
-"""
-
-# %table: two arrays, the first element and the one to stop before; the first array becomes the sum
-_ADD = """
-define void @kernel(ptr %table) {{
-entry:
-  %one = load ptr, ptr %table
-  %at.other = getelementptr i64, ptr %table, i64 1
-  %other = load ptr, ptr %at.other
-  %at.first = getelementptr i64, ptr %table, i64 2
-  %first = load i64, ptr %at.first
-  %at.stop = getelementptr i64, ptr %table, i64 3
-  %stop = load i64, ptr %at.stop
-  %any = icmp slt i64 %first, %stop
-  br i1 %any, label %loop, label %end
-loop:
-  %i = phi i64 [%first, %entry], [%next, %loop]
-  %at.x = getelementptr inbounds {kind}, ptr %one, i64 %i
-  %at.y = getelementptr inbounds {kind}, ptr %other, i64 %i
-  %x = load {kind}, ptr %at.x
-  %y = load {kind}, ptr %at.y
-  %sum = fadd {kind} %x, %y
-  store {kind} %sum, ptr %at.x
-  %next = add nuw nsw i64 %i, 1
-  %more = icmp slt i64 %next, %stop
-  br i1 %more, label %loop, label %end
-end:
-  ret void
-}}
 """
 
 
@@ -164,9 +134,14 @@ class Sequence:
         """A function of each element of arrays of one shape: its loop and that one's data; the last is the result."""
         steps = [_like(each).itemsize for each in arrays]
         for lane, (first, stop) in enumerate(cuts(n, self._lanes)):
-            starts = [step * width * first for step in steps]
-            words = [*loop, (stop - first) * width, len(arrays), *arrays, *steps]
-            self._add(lane, loops.caller(), words, [0] * 4 + starts)
+            self._loop(lane, loop, arrays, steps, first * width, stop * width)
+
+    def _loop(
+        self, lane: int, loop: tuple[int, int], arrays: tuple[Some, ...], steps: list[int], first: int, stop: int
+    ) -> None:
+        """A loop from one element on to another one, so many bytes from each to the next."""
+        words = [*loop, stop - first, len(arrays), *arrays, *steps]
+        self._add(lane, loops.caller(), words, [0] * 4 + [step * first for step in steps])
 
     def product(self, a: Some, b: NDArray[Any], out: Some) -> None:
         """``out = a b``: each lane its rows of a."""
@@ -178,23 +153,23 @@ class Sequence:
         for lane, (first, stop) in enumerate(cuts(b.shape[0], self._lanes)):
             self._product(lane, a, b[first:stop], (out, *others)[lane], columns=slice(first, stop))
 
-    def sum(
-        self, add: tuple[int, int], x: Some, out: Some, others: tuple[NDArray[Any], ...], n: int, width: int
-    ) -> None:
-        """The sum of all of x in n rows, by the loop of NumPy's addition and its data: each lane of its rows."""
+    def sum(self, x: Some, out: Some, others: tuple[NDArray[Any], ...], n: int, width: int) -> None:
+        """The sum of all of x in n rows, as NumPy adds it up, in pairs: each lane of its rows."""
         dtype = _like(x).dtype
+        copy, add, zero = loops.loop(np.positive, dtype, dtype), _addition(dtype), np.zeros((), dtype)
+        assert copy is not None
         for lane, (first, stop) in enumerate(cuts(n, self._lanes)):
-            words = [*add, (stop - first) * width, x, dtype.itemsize, (out, *others)[lane]]
-            self._add(lane, loops.summer(TYPES[dtype]), words, [0, 0, 0, first * width * dtype.itemsize, 0, 0])
+            result = (out, *others)[lane]
+            self._loop(lane, copy, (zero, result), [0, 0], 0, 1)
+            self._loop(lane, add, (result, x, result), [0, dtype.itemsize, 0], first * width, stop * width)
 
     def total(self, out: Some, others: tuple[NDArray[Any], ...], start: int, n: int) -> None:
         """``out`` and all others added up; shared out as the elements from `start` on of n."""
         like = _like(out)
-        add = llvm.compiled(_ADD.format(kind=TYPES[like.dtype]), ctypes.c_void_p)
         for lane, (first, stop) in enumerate(cuts(n, self._lanes)):
             mine = max(0, first - start), min(like.size, stop - start)
             for other in others if mine[0] < mine[1] else ():
-                self._add(lane, add, [out, other, *mine])
+                self._loop(lane, _addition(like.dtype), (out, other, out), [like.itemsize] * 3, *mine)
 
     def _product(
         self,
@@ -267,6 +242,13 @@ class _Argument:
         return [len(told), *chain.from_iterable(told)]
 
 
+def _addition(dtype: Any) -> tuple[int, int]:
+    """The loop of NumPy's addition, and its data."""
+    loop = loops.loop(np.add, dtype, dtype, dtype)
+    assert loop is not None
+    return loop
+
+
 def _like(array: Some) -> NDArray[Any]:
     return array.like if isinstance(array, Late) else array
 
@@ -336,6 +318,8 @@ _HEAD = object.__basicsize__
 
 @cache
 def available() -> bool:
-    """Whether arrays are as they are expected to be: part of NumPy's binary interface."""
+    """Whether arrays and the functions that add up are as they are expected to be, by NumPy's binary interface."""
+    if not all(loops.loop(f, *[np.dtype(t)] * (f.nin + 1)) for f in (np.add, np.positive) for t in ("f4", "f8")):
+        return False
     arrays = np.zeros(3), np.zeros((2, 3), np.float32)[1:], np.zeros(4, np.int64)[::-1]
     return all(ctypes.c_int64.from_address(id(each) + _HEAD).value == gemm.address(each) for each in arrays)

@@ -134,9 +134,9 @@ class RegionEmitter(Emitter):
         (call,) = work.calls
         (x,) = call.reads
         assert isinstance(call.result, Value)
-        add, n = loops.loop(np.add, *[x.array.dtype] * 3), x.array.shape[0] if x.array.ndim else 1
+        n = x.array.shape[0] if x.array.ndim else 1
         others = self._in_parts(call, n, lanes, call.result.array.shape)
-        return [add, self._array(x), self._array(call.result), others, n, x.array.size // n]
+        return [self._array(x), self._array(call.result), others, n, x.array.size // n]
 
     def _in_parts(self, call: Call, n: int, lanes: int, shape: tuple[int, ...]) -> str:
         """Memory for what the other lanes' rows of n add to a sum."""
