@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import importlib
 import importlib.util
 import os
 import tempfile
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +15,8 @@ import pytest
 
 from xpnn import arrays, backends
 from xpnn.testing import libraries
+
+from . import signatures
 
 _kept = tempfile.TemporaryDirectory(prefix="xpnn-")
 os.environ["XPNN_CACHE_DIR"] = _kept.name  # not those of whoever runs the tests
@@ -22,6 +26,14 @@ if importlib.util.find_spec("jax"):
     import jax
 
     jax.config.update("jax_enable_x64", True)  # float64 for gradient checks; float32 arrays stay float32
+
+if importlib.util.find_spec("cupy") and importlib.util.find_spec(libraries.STRICT):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that there is no GPU
+        from array_api_compat import cupy
+
+    # without a GPU nothing runs on CuPy, but what is asked of a library can be something that CuPy has
+    signatures.hold(importlib.import_module(libraries.STRICT), cupy)
 
 
 @dataclass(frozen=True)
