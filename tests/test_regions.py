@@ -168,10 +168,11 @@ def one_after_the_other(monkeypatch):
 
 
 @needs_lanes
-def test_lanes_wait_for_each_other_once_in_a_step(rng, sources, shared):
-    """When all rows have gone forward and back; then gradients are added up and the parameters updated."""
+@pytest.mark.parametrize("rows", [200, 40])
+def test_lanes_wait_for_each_other_once_in_a_step(rows, rng, sources, shared):
+    """When all rows have gone forward and back; then gradients are added up, or made, and the parameters updated."""
     shared(2)
-    X, y = rng.normal(size=(200, 64)), rng.integers(0, 10, 200)
+    X, y = rng.normal(size=(rows, 64)), rng.integers(0, 10, rows)
     network = xpnn.mlp([64, 100, 50, 10], output="softmax")
     xpnn.fit(network, X, y, loss="categorical_crossentropy", optimizer=xpnn.Adam(), epochs=1)
     assert sources[0].count("Sequence(team, 2") == 2

@@ -105,7 +105,10 @@ class Plan:
         self._makers = {call.result: call for call in calls if self.fixed(call)}
         self.order: list[Region | Work] = []
         if lanes:
-            planner = Planner(self._place, self._reachable, self.late, lanes)
+            joined: defaultdict[Value, list[tuple[Value, int]]] = defaultdict(list)
+            for part, (whole, first) in self.parts.items():
+                joined[whole].append((part, first))
+            planner = Planner(self._place, self._reachable, self.late, joined, lanes)
             works = [each for group in self._chained(work) for each in planner.works(group.calls, group.chain)]
             self.order = arrange(works, lanes)
             self.groups = _groups(self.order)

@@ -12,7 +12,7 @@ lane adds up its own rows, which are in its cache, and in the next region what t
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.compiler import gemm, loops
+from xpnn.compiler import gemm, loops, sequence
 from xpnn.compiler.chains import Chain
 from xpnn.compiler.recording import Call, Value
-from xpnn.compiler.sequence import cuts
+from xpnn.compiler.sequence import Piece, cuts
 
 ALL, FIRST, PARTIAL = "all", "first", "partial"
 """Ways to touch memory: every lane all of it, the first lane alone, or that one its part of a sum while the others
@@ -68,6 +68,8 @@ class Work:
         By which method of a sequence, such as ``product``; ``""``: by Python.
     cost : float
         How many lanes are worth it.
+    pieces : tuple of Piece
+        Of chains and of what is added up: what is shared out, one after the other.
     """
 
     calls: list[Call]
@@ -75,6 +77,7 @@ class Work:
     chain: Chain | None = None
     accesses: list[Access] = field(default_factory=list)
     cost: float = 0.0
+    pieces: tuple[Piece, ...] = ()
 
 
 @dataclass(eq=False)
@@ -155,6 +158,8 @@ class Planner:
         Whether the memory of a value is known before a region is begun.
     late : callable
         Whether it is another one each time.
+    parts : mapping
+        Of what is joined, the values that are made inside it, and from which element on.
     lanes : int
     """
 
@@ -163,9 +168,11 @@ class Planner:
         home: Callable[[Value], tuple[Value, int]],
         reachable: Callable[[Value], bool],
         late: Callable[[Value], bool],
+        parts: Mapping[Value, list[tuple[Value, int]]],
         lanes: int,
     ) -> None:
-        self._home, self._reachable, self._late, self._lanes = home, reachable, late, lanes
+        self._home, self._reachable, self._late = home, reachable, late
+        self._parts, self._lanes = parts, lanes
 
     def works(self, calls: list[Call], chain: Chain | None) -> list[Work]:
         """What is to be done for a chain, or for one call."""
@@ -187,14 +194,27 @@ class Planner:
 
     def _chain(self, calls: list[Call], chain: Chain) -> Work:
         written = {call.result for call in calls}
-        touched = [each for call in calls for each in (*call.reads, call.result) if isinstance(each, Value)]
+        touched = {each: None for call in calls for each in (*call.reads, call.result) if isinstance(each, Value)}
+        pieces = self._pieces(chain, touched)
         accesses = []
-        for each in dict.fromkeys(touched):
+        for each in touched:
             own = each.array.ndim == chain.ndim and each.array.shape[:1] == (chain.n,)
-            how = self._rows(each, chain.n) if own or chain.n == 1 else ALL
-            accesses.append(self._access(each, how, writes=each in written))
+            if own and len(pieces) > 1:
+                accesses += [self._piece(each, piece, writes=each in written) for piece in pieces]
+            else:
+                how = self._rows(each, chain.n) if own or chain.n == 1 else ALL
+                accesses.append(self._access(each, how, writes=each in written))
         size = max(each.array.itemsize for each in touched)
-        return Work(calls, "kernel", chain, accesses, chain.n * chain.width * len(calls) * size / CHAIN)
+        cost = chain.n * chain.width * len(calls) * size / CHAIN
+        return Work(calls, "kernel", chain, accesses, cost, pieces)
+
+    def _pieces(self, chain: Chain, touched: Iterable[Value]) -> tuple[Piece, ...]:
+        """Of a vector that is joined, each part as its maker shares it out: then its lanes need not wait."""
+        for each in touched if self._lanes > 1 and chain.ndim == 1 else ():
+            home, start = self._home(each)
+            if home in self._parts and start == 0 and home.array.shape == each.array.shape:
+                return tuple(self._in_rows(part, first) for part, first in self._parts[home])
+        return ((0, chain.n, 1),)
 
     def _elementwise(self, call: Call) -> list[Work] | None:
         result = call.result
@@ -271,9 +291,9 @@ class Planner:
         if self._lanes == 1:
             return [Work([call], how, None, [*reads, self._access(result, FIRST, writes=True)], cost)]
         made = self._access(result, PARTIAL, writes=True)
-        size = self._home(result)[0].array.size
-        added = self._access(result, FIRST if size == 1 else (0, result.array.itemsize, size), writes=True)
-        return [Work([call], how, None, [*reads, made], cost), Work([call], "total", None, [added])]
+        piece = self._in_rows(result)
+        added = self._piece(result, piece, writes=True)
+        return [Work([call], how, None, [*reads, made], cost), Work([call], "total", None, [added], 0.0, (piece,))]
 
     # values
 
@@ -294,6 +314,20 @@ class Planner:
             return FIRST
         _, start = self._home(value)
         return start, value.array.strides[0], n
+
+    def _in_rows(self, value: Value, first: int = 0) -> Piece:
+        """How its elements are shared out, which are those of something from `first` on."""
+        array = value.array
+        n = array.shape[0] if array.ndim else 1
+        return (first, n, array.size // n) if n >= sequence.ROWS * self._lanes else (first, array.size, 1)
+
+    def _piece(self, value: Value, piece: Piece, *, writes: bool) -> Access:
+        """The access of each lane to its rows of a part of a value that lies in one piece."""
+        (first, n, per), size = piece, value.array.itemsize
+        home, start = self._home(value)
+        start += first * size
+        how = FIRST if n == 1 or self._lanes == 1 else (start, per * size, n)
+        return Access(home, start, start + n * per * size, how, writes)
 
     def _access(self, value: Value, how: Any, *, writes: bool = False) -> Access:
         home, start = self._home(value)

@@ -21,6 +21,9 @@ Function = Callable[[int], None]
 ROWS = 16
 """A lane has about as many of what is to be done by rows, or more."""
 
+Piece = tuple[int, int, int]
+"""A part of what is shared out: its first row or element, how many times it has some for a lane, and how many."""
+
 # %table: the number of calls, and for each its function and that function's table
 _RUN = """
 define void @kernel(ptr %table) {
@@ -125,10 +128,11 @@ class Sequence:
 
     # what is to be done
 
-    def kernel(self, function: Function, arrays: tuple[Some, ...], n: int, width: int) -> None:
-        """A chain over n rows."""
-        for lane, rows in enumerate(cuts(n, self._lanes)):
-            self._add(lane, function, [*arrays, *rows, width])
+    def kernel(self, function: Function, arrays: tuple[Some, ...], pieces: tuple[Piece, ...], width: int) -> None:
+        """A chain over the rows of each piece."""
+        for start, n, per in pieces:
+            for lane, rows in enumerate(cuts(n, self._lanes)):
+                self._add(lane, function, [*arrays, *(start + per * row for row in rows), width])
 
     def loop(self, loop: tuple[int, int], arrays: tuple[Some, ...], n: int, width: int) -> None:
         """A function of each element of arrays of one shape: its loop and that one's data; the last is the result."""
@@ -163,13 +167,14 @@ class Sequence:
             self._loop(lane, copy, (zero, result), [0, 0], 0, 1)
             self._loop(lane, add, (result, x, result), [0, dtype.itemsize, 0], first * width, stop * width)
 
-    def total(self, out: Some, others: tuple[NDArray[Any], ...], start: int, n: int) -> None:
-        """``out`` and all others added up; shared out as the elements from `start` on of n."""
+    def total(self, out: Some, others: tuple[NDArray[Any], ...], pieces: tuple[Piece, ...]) -> None:
+        """``out`` and all others added up."""
         like = _like(out)
-        for lane, (first, stop) in enumerate(cuts(n, self._lanes)):
-            mine = max(0, first - start), min(like.size, stop - start)
-            for other in others if mine[0] < mine[1] else ():
-                self._loop(lane, _addition(like.dtype), (out, other, out), [like.itemsize] * 3, *mine)
+        for start, n, per in pieces:
+            for lane, rows in enumerate(cuts(n, self._lanes)):
+                mine = [start + per * row for row in rows]
+                for other in others:
+                    self._loop(lane, _addition(like.dtype), (out, other, out), [like.itemsize] * 3, *mine)
 
     def _product(
         self,

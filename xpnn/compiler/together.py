@@ -93,7 +93,7 @@ class RegionEmitter(Emitter):
         touched = [each for call in work.calls for each in (*call.reads, call.result) if isinstance(each, Value)]
         late = {each.name: each for each in touched if self.plan.late(each)}
         arrays = [self._array(late[each]) if each in late else each for each in operands]
-        return [function, _tuple(arrays), work.chain.n, work.chain.width]
+        return [function, _tuple(arrays), work.pieces, work.chain.width]
 
     def _function(self, work: Work, lanes: int) -> list[Any]:
         (call,) = work.calls
@@ -152,10 +152,9 @@ class RegionEmitter(Emitter):
         return self._global(memory.view(like.dtype).reshape(shape), "p")
 
     def _total(self, work: Work, lanes: int) -> list[Any]:
-        ((call,), (access,)) = work.calls, work.accesses
+        (call,) = work.calls
         assert isinstance(call.result, Value)
-        first = access.start // call.result.array.itemsize
-        return [self._array(call.result), self._others[call.result], first, access.home.array.size]
+        return [self._array(call.result), self._others[call.result], work.pieces]
 
     # arrays
 
