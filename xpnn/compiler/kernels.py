@@ -203,18 +203,37 @@ class Kernel:
         return "\n".join([*head, *entry, *body, *tail, *call, "ret void", "}", ""])
 
     def _one_loop(self) -> list[str]:
-        """One loop over all elements of the rows."""
+        """One loop over all elements of the rows, block by block; before each, the next one is claimed."""
         at = {"element": "%e"}
         lines = ["%first = mul i64 %lo, %width", "%last = mul i64 %hi, %width"]
-        lines += ["%any = icmp slt i64 %first, %last", "br i1 %any, label %loop, label %end", "loop:"]
-        lines += ["%e = phi i64 [%first, %entry], [%next, %loop]"]
+        lines += ["%any = icmp slt i64 %first, %last", "br i1 %any, label %block, label %end", "block:"]
+        lines += ["%begin = phi i64 [%first, %entry], [%stop, %done]"]
+        lines += [*_before("%stop", "%begin"), *_before("%ahead", "%stop"), *self._claims()]
+        lines += ["loop:", "%e = phi i64 [%begin, %block], [%begin, %claim], [%next, %loop]"]
         for node in self._nodes:
             if node.role == "element":
                 lines += _made(node, at, {})
         for i, (node, pointer) in enumerate(self._stores):
             lines += _stored(node, f"%w{i}", pointer, "%e")
-        lines += ["%next = add nuw nsw i64 %e, 1", "%more = icmp slt i64 %next, %last"]
-        return [*lines, "br i1 %more, label %loop, label %end"]
+        lines += ["%next = add nuw nsw i64 %e, 1", "%more = icmp slt i64 %next, %stop"]
+        lines += ["br i1 %more, label %loop, label %done", "done:", "%again = icmp slt i64 %stop, %last"]
+        return [*lines, "br i1 %again, label %block, label %end"]
+
+    def _claims(self) -> list[str]:
+        """A loop that claims for this core what is to be stored from the end of a block to `ahead`.
+
+        What another core has read is not this one's to write until that one has let go of it.
+        """
+        self._functions.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        lines = ["%some = icmp slt i64 %stop, %ahead", "br i1 %some, label %claim, label %loop", "claim:"]
+        lines += ["%c = phi i64 [%stop, %block], [%c.next, %claim]"]
+        sizes = [1]
+        for i, (node, pointer) in enumerate(self._stores):
+            lines.append(f"%c{i} = getelementptr inbounds {_memory(node.dtype)}, ptr {pointer}, i64 %c")
+            lines.append(f"call void @llvm.prefetch.p0(ptr %c{i}, i32 1, i32 3, i32 1)")
+            sizes.append(node.dtype.itemsize)
+        lines += [f"%c.next = add nuw nsw i64 %c, {_LINE // max(sizes)}", "%c.more = icmp slt i64 %c.next, %ahead"]
+        return [*lines, "br i1 %c.more, label %claim, label %loop"]
 
     def _loops(self) -> list[str]:
         """A loop over the rows, and in it one over each row for every stage."""
@@ -275,6 +294,19 @@ class Kernel:
                 if each.role in ("element", "along") and each.stage < node.loop:
                     found.setdefault(each, f"%kept{len(found)}")
         return found
+
+
+_BLOCK = 512
+"""Elements of a block."""
+
+_LINE = 64
+"""Bytes that a processor's caches hold together."""
+
+
+def _before(name: str, start: str) -> list[str]:
+    """The end of the block that begins at `start`."""
+    lines = [f"{name}.full = add nuw nsw i64 {start}, {_BLOCK}", f"{name}.fits = icmp slt i64 {name}.full, %last"]
+    return [*lines, f"{name} = select i1 {name}.fits, i64 {name}.full, i64 %last"]
 
 
 _COMMON = range(-16, 17)
