@@ -64,7 +64,7 @@ def arguments(rng, dtype, shape):
 
 
 @needs_llvm
-@pytest.mark.parametrize("shape", [(7, 4), (65, 32), (40, 1), (2, 33), (64, 64)], ids=str)
+@pytest.mark.parametrize("shape", [(7, 4), (65, 32), (40, 1), (2, 33), (64, 64), (16, 32), (27, 19)], ids=str)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("function", FORMULAS, ids=lambda f: f.__name__)
 def test_kernels_give_what_numpy_gives(function, dtype, shape, rng, monkeypatch):
