@@ -571,6 +571,22 @@ def test_help_and_version_succeed(run, words):
     assert run.good(*words)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no such names of pipes")
+def test_a_pipe_is_read_once_and_in_any_command(run):
+    """Its rows are needed twice where classes and --keep are to be as they are written."""
+    rows = "id,a,y\n" + "".join(f"0{i},{i % 7},{'no' if i % 2 else 'yes'}\n" for i in range(40))
+
+    def piped():
+        there, here = os.pipe()
+        with os.fdopen(here, "w") as pipe:
+            pipe.write(rows)
+        return f"/dev/fd/{there}"
+
+    assert run("train", piped(), "--target", "y", "--ignore", "id", "--epochs", 2, "--out", run.model)[0] == 0
+    assert run("evaluate", run.model, piped())[0] == 0
+    assert run.good("predict", run.model, piped(), "--keep", "id").startswith("id,y\n00,")
+
+
 @pytest.mark.parametrize("missing", ["click", "polars"])
 def test_without_the_libraries_of_the_command_line_it_says_what_to_install(capsys, monkeypatch, missing):
     monkeypatch.setitem(sys.modules, missing, None)

@@ -737,3 +737,9 @@ def test_warnings_point_to_the_line_that_called(cls, solver):
     with pytest.warns(ConvergenceWarning) as caught:
         cls(hidden_layer_sizes=(4,), max_iter=2, solver=solver).fit(X, Y)
     assert [each.filename for each in caught] == [__file__]
+
+
+def test_a_loss_that_needs_quantiles_is_not_named_among_those_that_do_without():
+    with pytest.raises(InputError, match="unknown loss 'bogus'") as error:
+        xpnn.MLPRegressor(loss="bogus", max_iter=2).fit([[0.0], [1.0]], [0.0, 1.0])
+    assert "quantile" not in str(error.value)

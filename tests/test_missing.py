@@ -154,10 +154,6 @@ def test_predictions_fill_as_the_training_did_and_say_so(run, holed):
         f"note: column 'b' is empty in 3 rows: taken for the mean, {schema.numeric['b'][0]:.6g}",
         "note: column 't' is empty in 1 row: taken for none of its values",
     ]
-    assert run("evaluate", run.model, run.write(holed.drop_nulls("y")))[0] == 0
-    code, _, err = run("evaluate", run.model, run.write(holed))
-    assert code == 2
-    assert "column 'y' is empty in row 10" in err
 
 
 def test_a_model_that_was_not_trained_so_takes_no_holes(run, holed):
@@ -243,3 +239,26 @@ def test_a_search_fills_too(run, holed):
     code, _, err = run("tune", run.write(holed), "--target", "y", "--out", run.model, *words)
     assert code == 0, err
     assert tables.schema_of(xpnn.load(run.model)).filled
+
+
+@pytest.mark.parametrize(
+    ("way", "rows", "left"),
+    [("fill", 59, "1 row of 60 left out, without a target"), ("drop", 55, "5 rows of 60 left out, without a cell")],
+)
+def test_evaluate_takes_the_rows_that_the_training_would(run, holed, way, rows, left):
+    path = run.write(holed)
+    assert run.train(path, "--missing", way)[0] == 0
+    code, out, err = run("evaluate", run.model, path)
+    assert code == 0
+    assert out.split()[:2] == ["rows", str(rows)]
+    assert left in err
+    code, out, err = run("evaluate", run.model, run.write(holed.with_columns(y=pl.lit(None, pl.String)), "none.csv"))
+    assert code == 2
+    assert "no row of the table has all that is needed: 'y'" in err
+
+
+def test_a_model_trained_without_gaps_is_not_scored_on_a_part_of_the_rows(run, holed):
+    assert run.train(run.write(table()))[0] == 0
+    code, _, err = run("evaluate", run.model, run.write(holed, "holed.csv"))
+    assert code == 2
+    assert "is empty in row" in err

@@ -89,6 +89,15 @@ def test_a_model_comes_back_if_its_modules_are_trusted(saved, trusted):
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
 
 
+def test_a_part_whose_hyperparameters_are_no_fields_is_not_saved_without_them(tmp_path):
+    model = xpnn.fit(xpnn.mlp([2, 3, 1], own_parts.Undeclared(3.0)), np.ones((4, 2)), np.ones((4, 1)), epochs=1)
+    with pytest.raises(
+        ModelFileError, match=r"Undeclared cannot be saved .* takes, k, is no field .* k: float = 1.0"
+    ):
+        model.save(tmp_path / "model.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
 def test_without_trust_every_such_part_is_named_and_nothing_is_imported(saved, monkeypatch):
     _, path = saved
     monkeypatch.setattr(registry.importlib, "import_module", lambda name: pytest.fail(f"imported {name}"))

@@ -3,6 +3,7 @@ import decimal
 import gzip
 import json
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -605,3 +606,20 @@ def test_a_model_trained_on_arrays_has_no_schema():
 def test_an_empty_target_says_so():
     with pytest.raises(InputError, match="the target 'y' is empty"):
         schema(table().with_columns(y=pl.lit(None)), task="binary")
+
+
+class Frame:
+    """A table of another library."""
+
+    columns = ("a", "t", "y")
+
+
+def test_a_table_of_another_library_is_refused():
+    with pytest.raises(InputError, match="must be one of Polars, got a Frame: use polars.from_pandas"):
+        schema(table()).features(Frame())
+
+
+def test_tables_need_polars(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "polars", None)
+    with pytest.raises(InputError, match=r"reading tables needs Polars: pip install 'xpnn\[cli\]'"):
+        tables.read(written(tmp_path / "a.csv", "a,y\n1,2\n"))

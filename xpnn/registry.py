@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 import functools
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar, cast
@@ -125,11 +126,19 @@ def describe(part: Any) -> dict[str, Any]:
     Raises
     ------
     ModelFileError
-        If `build` could not make it again: its class cannot be imported, or a hyperparameter is no JSON.
+        If `build` could not make it again: its class cannot be imported, a hyperparameter is no JSON, or its
+        constructor takes others than its fields.
     """
     cls: type = type(part)
     name = cls.__name__ if _classes.get(cls.__name__) is cls else import_path(cls)
-    return {"class": name, **hyperparameters(part)}
+    held = hyperparameters(part)
+    if lost := [each for each in inspect.signature(cls).parameters if each not in held]:
+        raise ModelFileError(
+            f"{cls.__name__} cannot be saved in a model file: what its constructor takes, {', '.join(lost)}, is no "
+            f"field of it. Write @dataclass(frozen=True) above its class, and a field for each, as in {lost[0]}: "
+            "float = 1.0."
+        )
+    return {"class": name, **held}
 
 
 def hyperparameters(part: Any) -> dict[str, Any]:

@@ -131,7 +131,8 @@ def read(
 
 def _table(path: Path, targets: Sequence[str], task: str, missing: str) -> tuple[pl.DataFrame, str]:
     """The table, if it has the targets, and the task."""
-    table = tables.read(path)
+    contents = tables.raw(path)
+    table = tables.read(path, data=contents)
     if missing != "error":
         table = tables.nan_as_empty(table)
     for name in targets:
@@ -145,7 +146,7 @@ def _table(path: Path, targets: Sequence[str], task: str, missing: str) -> tuple
     if table.height < 2:
         raise InputError(f"{path} has 1 row: at least 2 are needed to learn from a table.")
     task = tables.infer_task(table, targets) if task == "auto" else task
-    return tables.as_written(path, table, targets) if task in ("binary", "multiclass") else table, task
+    return tables.as_written(path, contents, table, targets) if task in ("binary", "multiclass") else table, task
 
 
 def _held_out(y: NDArray[Any], validation: float, seed: int, *, classes: bool) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -44,8 +44,9 @@ def predict(
             atomic.check_writable(out)
         except OSError as error:
             raise ModelFileError(f"cannot write {out}: {error.strerror or error}.") from error
-    table = tables.read(data, text=schema.as_text)
-    kept = _kept(data, table, keep)
+    contents = tables.raw(data)
+    table = tables.read(data, text=schema.as_text, data=contents)
+    kept = _kept(data, contents, table, keep)
     x, notes = schema.features(table)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
@@ -64,7 +65,7 @@ def predict(
     print(f"wrote {len(x):,} predictions to {out}", file=sys.stderr)
 
 
-def _kept(data: Path, table: pl.DataFrame, keep: Sequence[str]) -> pl.DataFrame | None:
+def _kept(data: Path, contents: bytes, table: pl.DataFrame, keep: Sequence[str]) -> pl.DataFrame | None:
     """The columns of --keep as the file writes them, if there are any."""
     names = list(dict.fromkeys(tables.names(keep, table.columns)))
     if not names:
@@ -72,7 +73,7 @@ def _kept(data: Path, table: pl.DataFrame, keep: Sequence[str]) -> pl.DataFrame 
     for name in names:
         if name not in table.columns:
             raise InputError(f"--keep: {tables.no_column(name, table.columns)}")
-    return tables.as_written(data, table, names).select(names)
+    return tables.as_written(data, contents, table, names).select(names)
 
 
 def evaluate(model: Path, data: Path, *, metrics: Sequence[str] | None = None, trusted: Sequence[str] = ()) -> None:
@@ -87,11 +88,27 @@ def evaluate(model: Path, data: Path, *, metrics: Sequence[str] | None = None, t
         metrics = _metrics_of(network)
     else:
         scores.check(metrics, schema, network.loss)
+    table, left = _usable(network, schema, table)
     y = schema.outputs(table)
     x, notes = schema.features(table)
-    for note in notes:
+    for note in (*left, *notes):
         print(f"note: {note}", file=sys.stderr)
     print(text.columns([("rows", f"{len(x):,}"), *score(network, schema, x, y, metrics)]))
+
+
+def _usable(network: Model, schema: Schema, table: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """The rows that the training would have taken, by its --missing, and a note on the others."""
+    options = network.metadata.get("options")
+    missing = options.get("missing", "error") if isinstance(options, dict) else "error"
+    if missing == "error":
+        return table, []
+    needed = [*schema.targets, *([*schema.numeric, *schema.text] if missing == "drop" else [])]
+    complete = tables.nan_as_empty(table).drop_nulls([name for name in needed if name in table.columns])
+    if not complete.height:
+        raise InputError(f"no row of the table has all that is needed: {', '.join(map(repr, needed))}.")
+    left = table.height - complete.height
+    what = "a cell that is needed" if missing == "drop" else "a target"
+    return complete, [f"{text.count(left, 'row')} of {table.height:,} left out, without {what}"] * bool(left)
 
 
 def summary(model: Path, *, options: bool = False, trusted: Sequence[str] = ()) -> None:

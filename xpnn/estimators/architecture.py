@@ -13,7 +13,7 @@ from xpnn.activations import Activation
 from xpnn.errors import InputError
 from xpnn.estimators.parameters import Parameters
 from xpnn.layers import Dense, Dropout
-from xpnn.losses import Loss
+from xpnn.losses import Loss, Quantile
 from xpnn.network import Sequential
 from xpnn.registry import unknown
 
@@ -65,7 +65,7 @@ class Architecture(Parameters):
 
     def _xpnn_loss(self) -> Loss:
         """The loss that is not scikit-learn's."""
-        fit = (name for name, cls in losses.NAMES.items() if not issubclass(cls, self._unfit))
+        fit = (name for name, cls in losses.NAMES.items() if not issubclass(cls, (*self._unfit, Quantile)))
         valid = list(dict.fromkeys((*self._losses, *fit)))
         if isinstance(self.loss, str) and self.loss not in losses.NAMES:
             entropy = self.loss.lower().replace("_", "") in ("crossentropy", "logloss")

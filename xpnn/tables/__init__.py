@@ -7,7 +7,7 @@ of its columns.
 
 from xpnn.tables.cells import nan_as_empty, weights
 from xpnn.tables.infer import infer_task, make_schema, row_numbers
-from xpnn.tables.read import as_written, read
+from xpnn.tables.read import as_written, raw, read
 from xpnn.tables.schema import TASKS, Schema, class_name, from_json, names, no_column, schema_of
 from xpnn.tables.write import check_ending, content
 
@@ -24,6 +24,7 @@ __all__ = [
     "names",
     "nan_as_empty",
     "no_column",
+    "raw",
     "read",
     "row_numbers",
     "schema_of",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,25 @@ _OTHERS = dict.fromkeys((".xlsx", ".xls", ".ods"), "a spreadsheet: save it as .c
 _OTHERS |= dict.fromkeys((".zip", ".xz", ".bz2", ".7z", ".tar"), "packed: unpack it first")
 
 
-def read(path: str | Path, *, text: Sequence[str] = ()) -> pl.DataFrame:
+def raw(path: str | Path) -> bytes:
+    """What is in a file; of a pipe, such as ``/dev/stdin``, it can be read only once.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or is no table by its ending.
+    """
+    suffix = _suffix(path)
+    if suffix in _OTHERS:
+        raise InputError(f"cannot read {path}: it is {_OTHERS[suffix]}.")
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        hint = " For standard input give /dev/stdin." if str(path) == "-" else ""
+        raise InputError(f"cannot read {path}: {(error.strerror or _line(error)).rstrip('.')}.{hint}") from error
+
+
+def read(path: str | Path, *, text: Sequence[str] = (), data: bytes | None = None) -> pl.DataFrame:
     """Read a CSV (``.tsv``: tab-separated) or Parquet file.
 
     Parameters
@@ -25,37 +44,36 @@ def read(path: str | Path, *, text: Sequence[str] = ()) -> pl.DataFrame:
     path : path
     text : sequence of str
         Columns of a CSV to read as text even if these rows hold only numbers, such as 01234.
+    data : bytes, optional
+        What is in the file, if its `raw` bytes have been read.
 
     Raises
     ------
     InputError
         If the file is missing, cannot be parsed, names a column twice, or has no rows.
     """
-    import polars as pl
+    try:
+        import polars as pl
+    except ImportError:
+        raise InputError("reading tables needs Polars: pip install 'xpnn[cli]'.") from None
 
     suffix = _suffix(path)
-    if suffix in _OTHERS:
-        raise InputError(f"cannot read {path}: it is {_OTHERS[suffix]}.")
+    data = raw(path) if data is None else data
+    layout: dict[str, Any] = {"separator": "\t" if suffix == ".tsv" else ","}
     try:
-        with open(path, "rb") as file:  # noqa: PTH123  (polars would take a path for a pattern or an address)
-            if suffix in PARQUET:
-                table = pl.read_parquet(file)
-            else:
-                data = file.read()
-                if not data.strip():
-                    raise InputError(f"{path} is empty.")
-                layout: dict[str, Any] = {"separator": "\t" if suffix == ".tsv" else ","}
-                header = pl.read_csv(data, n_rows=0, infer_schema_length=0, **layout).columns
-                table = pl.read_csv(
-                    data,
-                    null_values=_MISSING,
-                    infer_schema_length=None,
-                    schema_overrides={name: pl.String for name in header if name.strip() in text},
-                    **layout,
-                )
-    except OSError as error:
-        hint = " For standard input give /dev/stdin." if str(path) == "-" else ""
-        raise InputError(f"cannot read {path}: {(error.strerror or _line(error)).rstrip('.')}.{hint}") from error
+        if suffix in PARQUET:
+            table = pl.read_parquet(io.BytesIO(data))
+        else:
+            if not data.strip():
+                raise InputError(f"{path} is empty.")
+            header = pl.read_csv(data, n_rows=0, infer_schema_length=0, **layout).columns
+            table = pl.read_csv(
+                data,
+                null_values=_MISSING,
+                infer_schema_length=None,
+                schema_overrides={name: pl.String for name in header if name.strip() in text},
+                **layout,
+            )
     except pl.exceptions.PolarsError as error:
         why = _line(error).rstrip(".")
         if suffix not in PARQUET and (other := _other_separator(data, layout["separator"])):
@@ -94,13 +112,16 @@ def _other_separator(data: bytes, ours: str) -> str:
     return most if header.count(most) > header.count(ours) else ""
 
 
-def as_written(path: str | Path, table: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
-    """The table with these columns as the CSV file writes them, where reading has changed that: 01, True, 1e3."""
+def as_written(path: str | Path, data: bytes, table: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """The table with these columns as the CSV file writes them, where reading has changed that: 01, True, 1e3.
+
+    `data` is what is in the file.
+    """
     import polars as pl
 
     if _suffix(path) in PARQUET:
         return table
-    written = read(path, text=columns)
+    written = read(path, text=columns, data=data)
     changed = [name for name in columns if not (table[name].cast(pl.String) == written[name]).all()]
     return table.with_columns(written[name] for name in changed)
 

@@ -104,6 +104,10 @@ class Schema:
             If a column is missing, or a cell is not a number where one is needed, NaN, infinite, or empty, unless
             such are `filled`.
         """
+        if not hasattr(table, "write_csv"):
+            raise InputError(
+                f"the table must be one of Polars, got a {type(table).__name__}: use polars.from_pandas."
+            )
         missing = [name for name in (*self.numeric, *self.text) if name not in table.columns]
         if missing:
             raise InputError(
