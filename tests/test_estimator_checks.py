@@ -60,3 +60,47 @@ def test_the_checks_of_array_libraries_run_and_pass():
     assert not any("SCIPY_ARRAY_API" in reason for reason in skipped), skipped
     others = [row for row in found if row[1] == "skipped" and "array_api" not in row[0]]
     assert others == []
+
+
+DISPATCHED = """
+import importlib, json, pickle, sys, warnings
+import numpy as np
+import sklearn
+from sklearn.model_selection import cross_val_predict
+from xpnn.estimators import MLPClassifier
+
+warnings.simplefilter("ignore")
+xp = importlib.import_module(sys.argv[1])
+rng = np.random.default_rng(0)
+X = rng.normal(size=(120, 4))
+targets = np.stack([X[:, 0] > 0, np.digitize(X[:, 0], [-0.5, 0.5]) + 3]).astype(np.int64)
+new = lambda: MLPClassifier((4,), max_iter=20, random_state=0)
+host = lambda values: np.asarray(values.tolist() if hasattr(values, "tolist") else np.from_dlpack(values))
+found = []
+for y in targets:
+    for method in ("predict", "predict_proba", "predict_log_proba", "decision_function"):
+        expected = cross_val_predict(new(), X, y, cv=3, method=method)
+        with sklearn.config_context(array_api_dispatch=True):
+            got = cross_val_predict(new(), xp.asarray(X), xp.asarray(y), cv=3, method=method)
+        found.append(bool(np.allclose(host(got), expected)))
+    with sklearn.config_context(array_api_dispatch=True):
+        mlp = new().fit(xp.asarray(X), xp.asarray(y))
+        again = new()
+        for _ in range(2):
+            again.partial_fit(xp.asarray(X), xp.asarray(y), classes=xp.asarray(np.unique(y)))
+    for each in (mlp, again, pickle.loads(pickle.dumps(mlp))):
+        there = each.classes_
+        found.append(type(there) is type(xp.asarray(y)) and host(there).tolist() == np.unique(y).tolist())
+    found.append(type(new().fit(xp.asarray(X), xp.asarray(y)).classes_) is np.ndarray)
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.parametrize("library", ["torch", "array_api_strict"])
+def test_tools_that_dispatch_find_the_classes_in_the_library_of_y(library):
+    pytest.importorskip(library)
+    environment = os.environ | {"SCIPY_ARRAY_API": "1"}
+    command = [sys.executable, "-c", DISPATCHED, library]
+    out = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert out.returncode == 0, out.stderr
+    assert json.loads(out.stdout) == [True] * 16

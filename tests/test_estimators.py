@@ -129,6 +129,25 @@ def test_every_library_gives_the_same_and_gets_its_own(kind, options, lib, dtype
     assert ours.score(lib(X, dtype), lib(y)) == pytest.approx(host.score(X.astype(dtype), y), abs=0.05)
 
 
+LABELS = [
+    np.array([2**40, 2**40 + 1, 2**40 + 3]),
+    np.array([3, 7, 2**15], np.uint16),
+    np.array([0, 1, 2**63], np.uint64),
+    np.array([-1.0, 0.0, 2.0**40]),
+    np.array([-3, 0, 100], np.int8),
+]
+
+
+@pytest.mark.parametrize("labels", LABELS, ids=lambda labels: str(labels.dtype))
+def test_labels_come_back_to_the_digit(lib, labels):
+    X, y, _ = table("three classes")
+    model = xpnn.MLPClassifier((9,), learning_rate_init=0.02, max_iter=40, random_state=0).fit(lib(X), labels[y])
+    predicted = model.predict(lib(X))
+    lib.check(predicted, str(labels.dtype))
+    assert (lib.host(predicted) == labels[y]).mean() > 0.9
+    assert model.score(lib(X), labels[y]) > 0.9
+
+
 def test_text_and_mixed_libraries(lib):
     X, y, w = table("three classes")
     names = np.asarray(["red", "white", "rosé"])[y]

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 PROGRAM = """
+import importlib.util
 import jax, jax.numpy as jnp, numpy as np, xpnn
 assert not jax.config.jax_enable_x64
 second = jax.devices()[1]
@@ -38,6 +39,12 @@ except xpnn.ArrayError as error:
     assert "X is on device" in str(error) and "but y is on device" in str(error), error
 else:
     raise AssertionError("two devices in one call")
+if importlib.util.find_spec("sklearn"):  # labels that 32 bits would not hold are NumPy's
+    labels = np.array([2**40, 2**40 + 1])[(np.asarray(X)[:, 0] > 0).astype(int)]
+    mlp = xpnn.MLPClassifier((8,), learning_rate_init=0.05, max_iter=500, random_state=0).fit(X, labels)
+    assert type(mlp.predict(X)) is np.ndarray
+    assert mlp.score(X, labels) > 0.9
+    assert type(mlp.fit(X, labels - 2**40).predict(X)) is type(X)
 print("fine")
 """
 

@@ -7,6 +7,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.utils import compute_sample_weight
@@ -30,7 +31,7 @@ from xpnn.losses import (
 )
 from xpnn.optimizers import Optimizer
 from xpnn.training.callbacks import Callback, Training
-from xpnn.typing import HostArray
+from xpnn.typing import Array, HostArray
 
 
 class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
@@ -118,7 +119,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     Attributes
     ----------
     classes_ : array
-        The classes as they are in y, in order.
+        The classes as they are in y, in order: a NumPy array, but one of y's library where scikit-learn's array-API
+        dispatch is on.
     coefs_, intercepts_ : list of array
         W and b of each layer, where it was trained.
     loss_, best_loss_ : float
@@ -155,6 +157,9 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     }
     _losses = ("log_loss",)
     _unfit = (Hinge, Poisson, Quantile)
+
+    classes_: Any
+    _known: tuple[HostArray]  # the same on the host; scikit-learn wants arrays that stand alone in X's library
 
     def __init__(
         self,
@@ -234,6 +239,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         ``KeyboardInterrupt`` is raised, and the estimator stays as it was.
         """
         self._fit(X, y, sample_weight, validation_data=validation.given(validation_data, X_val, y_val))
+        self._show_classes(y)
         return self
 
     @available_if(lambda estimator: estimator._is_stochastic())  # type: ignore[untyped-decorator]
@@ -259,11 +265,14 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
                 "class_weight='balanced' is not known from a part of the data: compute_class_weight('balanced', "
                 "classes=classes, y=y) of all of them gives a mapping to pass instead."
             )
+        if hasattr(self, "classes_"):
+            self.classes_ = self._labels  # scikit-learn compares them on the host
         if _check_partial_fit_first_call(self, inputs.on_host(classes)):
             y_host, known = inputs.on_host(y), unique_labels(inputs.on_host(classes))
             self._learn_classes(y_host if type_of_target(y_host).startswith("multilabel") else known)
-            self.classes_ = known
+            self._known = (known,)
         self._fit(X, y, sample_weight, incremental=True)
+        self._show_classes(y)
         return self
 
     def _targets(self, y: HostArray, *, incremental: bool = False) -> HostArray:
@@ -275,7 +284,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
             self._check_classes(y)
         self.out_activation_ = "softmax" if self._kind == "multiclass" else "logistic"
         encoded = self._encoded(y)
-        self.n_outputs_ = len(self.classes_) if encoded.ndim == 1 else encoded.shape[1]
+        self.n_outputs_ = len(self._labels) if encoded.ndim == 1 else encoded.shape[1]
         return encoded
 
     def _learn_classes(self, y: HostArray) -> None:
@@ -287,29 +296,49 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
             if strange := set(np.unique(numbers).tolist()) - {0, 1}:
                 raise ValueError(f"y of several labels must hold 0 and 1 alone, but holds {sorted(strange)} as well.")
         self.classes_ = unique_labels(y)
+        self._known = (self.classes_,)
         self._sparse_labels = hasattr(y, "toarray")
+
+    @property
+    def _labels(self) -> HostArray:
+        """The classes on the host."""
+        return self._known[0]
+
+    def _show_classes(self, y: Any) -> None:
+        """Have `classes_` in y's library where scikit-learn works in it, on the host elsewhere."""
+        dispatched = get_config()["array_api_dispatch"] and inputs.namespace_of(y) is not None
+        there = self._labels_like(y) if dispatched else None
+        self.classes_ = self._labels if there is None else there
+
+    def _labels_like(self, array: Array) -> Array | None:
+        """The classes where an array is; None if its library does not have them to the digit."""
+        if self._labels.dtype.kind not in "biuf":
+            return None
+        there = inputs.there(self._labels, X=array)
+        kept = self._labels.astype(inputs.dtype_name(there))  # JAX, unless told otherwise, has 32 bits
+        return there if np.array_equal(kept, self._labels) else None
 
     def _check_classes(self, y: HostArray) -> None:
         if type_of_target(y).startswith("multilabel") != self._kind.startswith("multilabel"):
             raise ValueError(f"The estimator was fitted with {self._kind} targets, and y is {type_of_target(y)} now.")
         classes = unique_labels(y)
         if self.warm_start:
-            if set(classes) != set(self.classes_):
+            if set(classes) != set(self._labels):
                 raise ValueError(
                     "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
-                    f"Previously got {self.classes_}, `y` has {classes}"
+                    f"Previously got {self._labels}, `y` has {classes}"
                 )
-        elif len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
+        elif len(np.setdiff1d(classes, self._labels, assume_unique=True)):
             raise ValueError(
-                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {classes}."
+                f"`y` has classes not in `self.classes_`. `self.classes_` has {self._labels}. 'y' has {classes}."
             )
 
     def _encoded(self, y: HostArray) -> HostArray:
         if self._kind == "multiclass":
-            numbers = np.searchsorted(self.classes_, y)
-            return numbers if self._of_classes() else np.eye(len(self.classes_))[numbers]
+            numbers = np.searchsorted(self._labels, y)
+            return numbers if self._of_classes() else np.eye(len(self._labels))[numbers]
         if self._kind == "binary":
-            return np.asarray(y == self.classes_[-1])[:, None] & (len(self.classes_) > 1)
+            return np.asarray(y == self._labels[-1])[:, None] & (len(self._labels) > 1)
         return y.toarray() if hasattr(y, "toarray") else y
 
     def _weighted(self, y: HostArray, w: HostArray | None, *, incremental: bool) -> HostArray | None:
@@ -358,7 +387,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
             y = y if y.ndim == 1 else np.argmax(y, axis=1)
             decided = np.argmax(output, axis=1)
         else:
-            several = len(self.classes_) > 1  # one class: all are of it
+            several = len(self._labels) > 1  # one class: all are of it
             decided = np.asarray((output > 0.5) & several, y.dtype)  # type: ignore[operator]
         return float(accuracy_score(y, decided, sample_weight=sample_weight))
 
@@ -389,7 +418,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         Returns
         -------
         array, shape (n,), or (n, k) for several labels
-            In X's library and on its device; NumPy's for tables, and for classes that are text.
+            In X's library and on its device; NumPy's for tables, and for classes that are text, or numbers that the
+            library does not have.
         """
         output = self._forward(X, "predict")
         xp, backend = arrays.namespace(output=output), backends.of(output)
@@ -400,10 +430,12 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
                 rows = xp.astype(output > 0.5, arrays.default_integer(xp))
                 if self._kind.startswith("multilabel"):
                     return rows if inputs.namespace_of(rows) is not None else self._indicators(rows)
-                rows = rows[:, 0] * min(1, len(self.classes_) - 1)  # one class: all are of it
-            if inputs.namespace_of(rows) is None or self.classes_.dtype.kind not in "biuf":
-                return self.classes_[backend.to_host(rows)]
-            classes = arrays.from_host(self.classes_, xp, device=arrays.device(output))
+                rows = rows[:, 0] * min(1, len(self._labels) - 1)  # one class: all are of it
+            classes = None if inputs.namespace_of(rows) is None else self._labels_like(output)
+            if classes is None:
+                return self._labels[backend.to_host(rows)]
+            if self._labels.dtype.kind == "u":  # PyTorch stores them, and does little else with them
+                return inputs.there(self._labels[backend.to_host(rows)], X=output)
             return xp.take(classes, rows, axis=0)
 
     def _indicators(self, rows: HostArray) -> Any:

@@ -8,6 +8,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.base import is_classifier
 
 from xpnn import registry
 from xpnn.errors import BackendError, ModelFileError
@@ -30,7 +31,7 @@ _ARRAYS = ("classes_", "feature_names_in_")
 def save(estimator: Perceptron, path: str | os.PathLike[str]) -> None:
     """Write a fitted estimator to a model file."""
     model = estimator.to_model()
-    given = vars(estimator)
+    given = vars(estimator) | ({"classes_": estimator._labels} if is_classifier(estimator) else {})
     arrays = {
         name: {"dtype": given[name].dtype.str, "values": plain(given[name])} for name in _ARRAYS if name in given
     }
@@ -60,6 +61,8 @@ def load(cls: type[Perceptron], path: str | os.PathLike[str], **where: Any) -> P
                 setattr(estimator, name, np.inf if value == "inf" else -np.inf if value == "-inf" else value)
         for name, array in found["arrays"].items():
             setattr(estimator, name, np.asarray(array["values"], array["dtype"]))
+        if is_classifier(estimator):
+            estimator._known = (estimator.classes_,)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelFileError(f"{path} does not describe an {cls.__name__}: {error!r}.") from error
     estimator._state, estimator._kind_of_state, estimator._taken = None, "", {}

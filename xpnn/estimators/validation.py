@@ -109,7 +109,7 @@ def _placed(e: Any, data: Given, X: Array) -> Data:
         kind = type_of_target(y_val)
         if kind.startswith("multilabel") != e._kind.startswith("multilabel"):
             raise ValueError(f"y is {kind}, but the y to train on is {e._kind}.")
-        strange = np.setdiff1d(unique_labels(y_val), e.classes_)
+        strange = np.setdiff1d(unique_labels(y_val), e._labels)
         if len(strange):
             raise ValueError(f"y has classes that the y to train on has not: {strange}.")
     encoded = e._encoded(y_val[:, 0] if y_val.ndim == 2 and y_val.shape[1] == 1 else y_val)
