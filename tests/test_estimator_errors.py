@@ -743,3 +743,8 @@ def test_a_loss_that_needs_quantiles_is_not_named_among_those_that_do_without():
     with pytest.raises(InputError, match="unknown loss 'bogus'") as error:
         xpnn.MLPRegressor(loss="bogus", max_iter=2).fit([[0.0], [1.0]], [0.0, 1.0])
     assert "quantile" not in str(error.value)
+
+
+def test_true_is_no_number_of_nodes():
+    with pytest.raises(TypeError, match=r"hidden_layer_sizes must be whole numbers, got \[True\]"):
+        xpnn.MLPClassifier((True,), max_iter=2).fit([[0.0], [1.0]], [0, 1])

@@ -177,16 +177,15 @@ def _without_gaps(
     needed, what = [*targets, *weighted], "a target or weight" if weighted else "a target"
     if missing == "drop":
         needed, what = [*used.numeric, *used.text, *needed], "a cell that is needed"
-    complete = table.drop_nulls(needed)
+    complete, left = tables.complete(table, needed, what)
     if complete.height < 2:
         raise InputError(
             f"without rows that lack {what} {text.count(complete.height, 'row')} of {table.height} would be left: at "
             f"least 2 are needed{', use --missing fill' * (missing == 'drop')}."
         )
-    left = table.height - complete.height
     # they have holes still, and might be used in fewer rows
     unused = dict(used.ignored) if missing == "drop" else {}
-    return complete, unused, [f"{text.count(left, 'row')} of {table.height:,} left out, without {what}"] * bool(left)
+    return complete, unused, left
 
 
 def _weight_column(name: str, table: pl.DataFrame, targets: Sequence[str], ignore: Sequence[str]) -> str:

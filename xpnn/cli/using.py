@@ -103,12 +103,12 @@ def _usable(network: Model, schema: Schema, table: pl.DataFrame) -> tuple[pl.Dat
     if missing == "error":
         return table, []
     needed = [*schema.targets, *([*schema.numeric, *schema.text] if missing == "drop" else [])]
-    complete = tables.nan_as_empty(table).drop_nulls([name for name in needed if name in table.columns])
+    there = [name for name in needed if name in table.columns]
+    what = "a cell that is needed" if missing == "drop" else "a target"
+    complete, left = tables.complete(tables.nan_as_empty(table), there, what)
     if not complete.height:
         raise InputError(f"no row of the table has all that is needed: {', '.join(map(repr, needed))}.")
-    left = table.height - complete.height
-    what = "a cell that is needed" if missing == "drop" else "a target"
-    return complete, [f"{text.count(left, 'row')} of {table.height:,} left out, without {what}"] * bool(left)
+    return complete, left
 
 
 def summary(model: Path, *, options: bool = False, trusted: Sequence[str] = ()) -> None:

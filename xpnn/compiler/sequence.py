@@ -22,7 +22,7 @@ ROWS = 16
 """A lane has about as many of what is to be done by rows, or more."""
 
 Piece = tuple[int, int, int]
-"""A part of what is shared out: its first row or element, how many times it has some for a lane, and how many."""
+"""``(start, n, per)``: from `start` on n times `per` rows or elements, of which each lane does some of the n."""
 
 # %table: the number of calls, and for each its function and that function's table
 _RUN = """

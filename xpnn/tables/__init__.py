@@ -5,7 +5,7 @@ numbers and names, so a model file can keep it and a later table can be treated 
 of its columns.
 """
 
-from xpnn.tables.cells import nan_as_empty, weights
+from xpnn.tables.cells import complete, nan_as_empty, weights
 from xpnn.tables.infer import infer_task, make_schema, row_numbers
 from xpnn.tables.read import as_written, raw, read
 from xpnn.tables.schema import TASKS, Schema, class_name, from_json, names, no_column, schema_of
@@ -17,6 +17,7 @@ __all__ = [
     "as_written",
     "check_ending",
     "class_name",
+    "complete",
     "content",
     "from_json",
     "infer_task",

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.errors import InputError
+from xpnn.text import count
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,6 +24,13 @@ def nan_as_empty(table: pl.DataFrame) -> pl.DataFrame:
     import polars as pl
 
     return table.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
+
+
+def complete(table: pl.DataFrame, needed: Sequence[str], what: str) -> tuple[pl.DataFrame, list[str]]:
+    """The rows without an empty cell in the columns needed, and a note if others, without `what`, are left out."""
+    rows = table.drop_nulls(needed)
+    left = table.height - rows.height
+    return rows, [f"{count(left, 'row')} of {table.height:,} left out, without {what}"] * bool(left)
 
 
 def is_number(column: pl.Series) -> bool:

@@ -104,7 +104,9 @@ class Schema:
             If a column is missing, or a cell is not a number where one is needed, NaN, infinite, or empty, unless
             such are `filled`.
         """
-        if not hasattr(table, "write_csv"):
+        import polars as pl
+
+        if not isinstance(table, pl.DataFrame):
             raise InputError(
                 f"the table must be one of Polars, got a {type(table).__name__}: use polars.from_pandas."
             )
