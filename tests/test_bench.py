@@ -16,10 +16,12 @@ import xpnn
 from xpnn import backends, bench
 from xpnn.bench import contenders, machine, measure, memory, peers, plot, report, rows, sweeps
 from xpnn.bench.contenders import Contender
-from xpnn.bench.measure import Timing
+from xpnn.bench.measure import Measured, Timing
 from xpnn.bench.rows import Result, Row
 from xpnn.bench.sweeps import Sweep
 from xpnn.bench.workload import Product, Workload
+from xpnn.compiler import together
+from xpnn.compiler.team import Team
 from xpnn.errors import BackendError, InputError
 
 SMALL = Workload((5, 8, 6, 3), batch=12)
@@ -90,12 +92,12 @@ def test_what_torch_compiles_computes_the_same(predict, monkeypatch):
 @pytest.mark.parametrize("contender", [c for c in TRAINING if c.program == "xpnn"], ids=lambda c: c.label)
 def test_the_products_alone_are_those_of_a_linear_network(contender, predict):
     workload = dataclasses.replace(SMALL, predict=predict)
-    alone = contenders.products_alone(contender.library, contender.device)
-    last = alone.prepare(workload)(2)
     expected = workload.data()[0]
     for W, _ in workload.parameters():
         expected = expected @ W
-    np.testing.assert_allclose(backends.of(last).to_host(last), expected, rtol=1e-4, atol=1e-5)
+    for alone in contenders.products_alone(contender.library, contender.device, predict=predict):
+        last = alone.prepare(workload)(2)
+        np.testing.assert_allclose(backends.of(last).to_host(last), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_contenders_have_labels_of_their_own():
@@ -432,7 +434,31 @@ def test_a_run_times_every_contender_with_the_products_beside_it():
     (only,) = result.timed
     assert only.contender == every[0]
     assert only.products
-    assert lines[:2] == ["preparing xpnn (numpy) on cpu", "preparing products (numpy) on cpu"]
+    assert lines[0] == "preparing xpnn (numpy) on cpu"
+    assert all(line.startswith("preparing products (numpy") for line in lines[1:-1])
+
+
+def test_of_several_ways_to_do_the_products_alone_the_fastest_counts(monkeypatch):
+    took = {fake("a way"): 3.0, fake("a faster one"): 2.0, fake("another"): 4.0}
+    monkeypatch.setattr(rows, "products_alone", lambda library, device, predict: list(took))
+    step = fake("a step")
+    timings = {each: Timing(ms, ms, ms, 1, 1) for each, ms in (took | {step: 5.0}).items()}
+    monkeypatch.setattr(rows, "in_turns", lambda runs, seconds: Measured({each: timings[each] for each in runs}, {}))
+    (only,) = rows.run(SMALL, [step]).timed
+    assert (only.seconds, only.products.median) == (5.0, 2.0)
+
+
+@pytest.mark.skipif(not together.available(), reason="no products or no teams")
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_products_alone_are_done_on_as_many_threads_as_is_said(lanes, monkeypatch):
+    """Without trying out which is faster: each is timed."""
+    monkeypatch.setattr(together, "Trial", None)
+    monkeypatch.setattr(contenders.threads, "count", lambda: 2)
+    made = []
+    monkeypatch.setattr(together, "Team", lambda lanes: made.append(lanes) or Team(lanes))
+    large = dataclasses.replace(SMALL, batch=256, sizes=(64, 64, 64))
+    contenders.products_alone("numpy", "cpu", predict=False)[lanes - 1].prepare(large)(2)
+    assert made == [lanes][lanes == 1 :]
 
 
 def test_a_contender_that_cannot_be_prepared_leaves_the_others():

@@ -18,6 +18,7 @@ from xpnn.compiler import together
 from xpnn.compiler.blas import threads
 from xpnn.compiler.parallel import on_threads
 from xpnn.compiler.steps import ALONE, ENOUGH
+from xpnn.compiler.together import Together
 from xpnn.errors import BackendError, XpnnError
 from xpnn.model import Model
 from xpnn.training.step import first_state, make_step
@@ -140,10 +141,15 @@ def of_xpnn(library: str, device: str, way: Way) -> Contender:
     return Contender("xpnn", variant, library, device, way.mode, prepare)
 
 
-def products_alone(library: str, device: str) -> Contender:
-    """The matrix products of a step and nothing else, each as one call of the library."""
-    prepare = functools.partial(_prepare_products, library, device)
-    return Contender("products", library, library, device, COMPILED if library == "jax" else EAGER, prepare)
+def products_alone(library: str, device: str, *, predict: bool) -> list[Contender]:
+    """The matrix products of a step and nothing else, in each way in which they may take the least time."""
+    if library == "numpy" and together.available() and not predict:
+        each = {"one thread": 1, "all threads": threads.count()}
+        prepare = {f"{library}, {name}": functools.partial(_prepare_sequence, lanes) for name, lanes in each.items()}
+    else:
+        prepare = {library: functools.partial(_prepare_products, library, device)}
+    mode = COMPILED if library == "jax" else EAGER
+    return [Contender("products", variant, library, device, mode, ready) for variant, ready in prepare.items()]
 
 
 def _all_named(names: Iterable[str]) -> list[str]:
@@ -192,7 +198,7 @@ def _predicting(model: Model, x: Any, backend: Backend) -> Run:
 def _prepare_products(library: str, device: str, workload: Workload) -> Run:
     """The products of the workload's network with every activation left out, on arrays of the same shapes."""
     if library == "numpy" and together.available():
-        return _recorded_products(workload)
+        return _prepare_predicting(workload)
     backend = backends.get(library, device)
     multiply = _product(library, workload)
 
@@ -241,35 +247,46 @@ def _prepare_products(library: str, device: str, workload: Workload) -> Run:
     return run
 
 
-def _recorded_products(workload: Workload) -> Run:
-    """The same on NumPy arrays, recorded as steps and predictions are: in one sequence, on as many threads."""
+def _prepare_sequence(lanes: int, workload: Workload) -> Run:
+    """The same on NumPy arrays, recorded as steps are, on so many threads."""
+    W, (X, _) = tuple(w for w, _ in workload.parameters()), workload.data()
+    dz = np.random.default_rng(1).standard_normal((workload.batch, workload.sizes[-1])) / workload.batch
+    dz = dz.astype(workload.dtype)
 
-    def products(xp: Any, W: tuple[Any, ...], x: Any, dz: Any = None) -> Any:
-        A = [x]
-        for w in W:
-            A.append(xp.matmul(A[-1], w))
-        if dz is not None:
-            for i in reversed(range(len(W))):
-                xp.matmul(xp.matrix_transpose(A[i]), dz)
-                dz = xp.matmul(dz, xp.matrix_transpose(W[i])) if i else None
+    def products(xp: Any, W: tuple[Any, ...], x: Any, dz: Any) -> Any:
+        A = _layers(xp, W, x)
+        for i in reversed(range(len(W))):
+            xp.matmul(xp.matrix_transpose(A[i]), dz)
+            dz = xp.matmul(dz, xp.matrix_transpose(W[i])) if i else None
         return A[-1]
 
-    backend = backends.get("numpy")
-    xp, W = backend.namespace(), tuple(w for w, _ in workload.parameters())
-    inputs = [workload.data()[0]]
-    if workload.predict:
-        step = backend.forward(products, xp)
-    else:
-        step = backend.compile_step(products, xp, work=workload.flops // workload.batch)
-        dz = np.random.default_rng(1).standard_normal((workload.batch, workload.sizes[-1])) / workload.batch
-        inputs.append(dz.astype(workload.dtype))
+    step = Together(products, backends.get("numpy").namespace())
+    step.use(lanes, tried=False)
 
     def taken(steps: int) -> Any:
         for _ in range(steps):
-            last = step(W, *inputs)
+            last = step(W, X, dz)
+        return last
+
+    return functools.partial(threads.one, taken)
+
+
+def _prepare_predicting(workload: Workload) -> Run:
+    """Those of a prediction, recorded as predictions are."""
+    W, (X, _), backend = tuple(w for w, _ in workload.parameters()), workload.data(), backends.get("numpy")
+    predict = backend.forward(lambda xp, W, x: _layers(xp, W, x)[-1], backend.namespace())
+
+    def taken(steps: int) -> Any:
+        for _ in range(steps):
+            last = predict(W, X)
         return last
 
     return lambda steps: backend.steps(functools.partial(taken, steps))
+
+
+def _layers(xp: Any, W: tuple[Any, ...], x: Any) -> list[Any]:
+    """The data, and the products of each layer."""
+    return list(itertools.accumulate(W, xp.matmul, initial=x))
 
 
 def _product(library: str, workload: Workload) -> Callable[[Any, Any, Any], Any]:

@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 from xpnn.bench import memory
@@ -26,7 +28,7 @@ class Row:
     timing : Timing or None
         None if it failed.
     products : Timing or None
-        The same for the matrix products alone, in its library on its device.
+        The same for the matrix products alone, in its library on its device, in the way that takes the least time.
     problem : str
         Why there is no timing, in a line; empty if there is one.
     """
@@ -127,12 +129,14 @@ def run(
     Result
         A contender that cannot run has its reason in its row; the others go on. After Ctrl-C: what there is so far.
     """
-    products = {(c.library, c.device): products_alone(c.library, c.device) for c in contenders}
+    products = {
+        (c.library, c.device): products_alone(c.library, c.device, predict=workload.predict) for c in contenders
+    }
     runs: dict[Contender, Run] = {}
     problems: dict[Contender, str] = {}
     try:
         with _quiet():
-            for contender in (*contenders, *products.values()):
+            for contender in (*contenders, *chain.from_iterable(products.values())):
                 tell(f"preparing {contender.label}")
                 try:
                     runs[contender] = _ready(contender, workload)
@@ -148,7 +152,8 @@ def run(
     problems |= measured.problems
 
     def row(c: Contender) -> Row:
-        alone = measured.timings.get(products[c.library, c.device])
+        timings = (measured.timings.get(each) for each in products[c.library, c.device])
+        alone = min(filter(None, timings), key=attrgetter("median"), default=None)
         return Row(workload, c, measured.timings.get(c), alone, problems.get(c, ""))
 
     rows = [row(c) for c in contenders if c in problems or c in measured.timings]

@@ -34,8 +34,8 @@ def available() -> bool:
 class RegionEmitter(Emitter):
     """Writes regions, each as one call of a `Sequence`, and what Python does between them."""
 
-    def __init__(self, plan: Plan, memory: Memory, team: Team | None = None) -> None:
-        self._team = team
+    def __init__(self, plan: Plan, memory: Memory, team: Team | None = None, *, tried: bool = True) -> None:
+        self._team, self._tried = team, tried
         self._views: dict[Value, Call] = {}  # of what is there only when the function runs; written where needed
         self._others: dict[Value, str] = {}  # where the other lanes have their part of a sum
         self._given: dict[Value, int] = {}  # to the sequence that is being written
@@ -60,9 +60,12 @@ class RegionEmitter(Emitter):
                 self._straight(each.calls[0])
         if shared:
             assert self._team is not None
-            trial = Trial(GAIN)
-            self._run.insert(start, f"{self._global(self._team.wake)}({self._global(trial.begin)}())")
-            self._run.append(f"{self._global(trial.end)}()")
+            begin = ""
+            if self._tried:
+                trial = Trial(GAIN)
+                begin = f"{self._global(trial.begin)}()"
+                self._run.append(f"{self._global(trial.end)}()")
+            self._run.insert(start, f"{self._global(self._team.wake)}({begin})")
 
     def _name(self, value: Value) -> str:
         if value in self._views:
@@ -188,9 +191,11 @@ class Together(Compiled):
     """`Compiled` in regions, for as many lanes as it is told to use: one, to begin with."""
 
     _team: Team | None = None
+    _tried = True
 
-    def use(self, lanes: int) -> None:
-        """So many from now on, if there can be teams."""
+    def use(self, lanes: int, *, tried: bool = True) -> None:
+        """So many from now on, if there can be teams; whether they gain anything is `tried` time and again."""
+        self._tried = tried
         if lanes != (1 if self._team is None else self._team.lanes) and available():
             self._team = Team(lanes) if lanes > 1 else None
             self.programs.clear()
@@ -201,4 +206,4 @@ class Together(Compiled):
             return super()._emitter(recording, chained)
         schedule(recording, late=True)
         lanes = 1 if self._team is None else self._team.lanes
-        return RegionEmitter(Plan(recording, lanes=lanes), self._bytes, self._team)
+        return RegionEmitter(Plan(recording, lanes=lanes), self._bytes, self._team, tried=self._tried)
