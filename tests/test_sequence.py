@@ -75,20 +75,24 @@ def test_products_are_those_of_numpy(shape, lanes, dtype, rng, blas, monkeypatch
             assert np.isnan(out[[0, -1]]).all()
 
 
+@pytest.mark.parametrize("streams", [False, True], ids=["in caches", "streamed"])
 @pytest.mark.parametrize("lanes", LANES)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_sums_over_rows_in_two_parts(shape, lanes, dtype, rng, monkeypatch):
+def test_sums_over_rows_in_two_parts(shape, lanes, streams, dtype, rng, monkeypatch):
     monkeypatch.setattr(sequence, "ROWS", 1)
     m, n, k = shape
     a, b = rng.normal(size=(n, m)).astype(dtype), rng.normal(size=(n, k)).astype(dtype)
     vector = np.full(m * k + 5, 100, dtype)  # of which the sum is a part
     out = vector[3 : 3 + m * k].reshape(m, k)
     for left in laid_out(a).values():
-        others = tuple(np.full((m, k), np.nan, dtype) for _ in cuts(n, lanes)[1:])
+        of_lanes, shown = ([np.full((m, k), np.nan, dtype) for _ in cuts(n, lanes)] for _ in range(2))
+        if not streams or len(of_lanes) == 1:
+            of_lanes[0], shown = out, []
+        pieces = ((0, m, k),) if lanes % 2 else ((0, k, 1), (k, (m - 1) * k, 1))
         parts, wake = new(lanes)
-        parts.partial(left.T, b, out, others)
+        parts.partial(left.T, b, tuple(of_lanes), tuple(shown), pieces)
         total, wake_too = new(lanes)
-        total.total(out, others, ((0, m, k),) if lanes % 2 else ((0, k, 1), (k, (m - 1) * k, 1)))
+        total.total(out, tuple(of_lanes), tuple(shown), pieces)
         wake()
         threads.one(parts)
         wake_too()
@@ -101,17 +105,33 @@ def test_sums_over_rows_in_two_parts(shape, lanes, dtype, rng, monkeypatch):
 @pytest.mark.parametrize("shape", [(1,), (7,), (100_000,), (40, 30), (3, 10_000), (2000, 1)], ids=str)
 def test_sums_of_all_are_as_exact_as_numpys(shape, lanes, dtype, rng):
     x, out = rng.uniform(size=shape).astype(dtype), np.full((), np.nan, dtype)
-    others = tuple(np.full((), np.nan, dtype) for _ in cuts(shape[0], lanes)[1:])
+    of_lanes = (out, *(np.full((), np.nan, dtype) for _ in cuts(shape[0], lanes)[1:]))
     parts, wake = new(lanes)
-    parts.sum(x, out, others, shape[0], x.size // shape[0])
+    parts.sum(x, of_lanes, shape[0], x.size // shape[0])
     total, _ = new(1)
-    total.total(out, others, ((0, 1, 1),))
+    total.total(out, of_lanes, (), ((0, 1, 1),))
     wake()
     parts()
     total()
-    if not others:
+    if len(of_lanes) == 1:
         assert out == np.add.reduce(x, None)  # to the bit
     assert float(out) == pytest.approx(np.sum(x, dtype=np.float64), rel=4 * float(np.finfo(dtype).eps))
+
+
+@pytest.mark.parametrize("lanes", LANES)
+@pytest.mark.parametrize("size", [0, 1, 5, 15, 16, 17, 100, 1000])
+@pytest.mark.parametrize("offset", [0, 1, 3, 15])
+def test_copies_are_streamed_from_and_to_anywhere(size, offset, lanes, dtype, rng, monkeypatch):
+    monkeypatch.setattr(sequence, "ROWS", 1)
+    x, memory = rng.normal(size=size + 40).astype(dtype), np.full(size + 40, 100, dtype)
+    copy = memory[offset : offset + size]
+    sequence_, wake = new(lanes)
+    sequence_.stream(x[7 : 7 + size], copy, size, 1)
+    wake()
+    sequence_()
+    np.testing.assert_array_equal(copy, x[7 : 7 + size])
+    assert (memory[:offset] == 100).all()
+    assert (memory[offset + size :] == 100).all()
 
 
 def test_products_take_subnormal_numbers_for_0(dtype, blas):
@@ -227,7 +247,7 @@ def test_other_arguments_in_any_layout(lanes, dtype, rng, monkeypatch):
     run, wake = new(lanes, 2)
     run.product(Late(0, like), b, out)
     after, _ = new(1, 2)
-    after.partial(Late(0, like, True), out, gradient, ())
+    after.partial(Late(0, like, True), out, (gradient,), (), ())
     after.loop(loops.loop(np.exp, out.dtype, out.dtype), (out, Late(1, back)), n, m)
     for _ in range(3):
         x = rng.normal(size=(n, k)).astype(dtype)

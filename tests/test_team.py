@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -110,6 +111,21 @@ def test_others_do_take_parts(count):
     parts = Parts(members, count, long=10_000)
 
     until(parts.shared)
+
+
+def test_how_many_parts_the_others_have_done(count):
+    members = Team(2)
+    parts = Parts(members, count, long=10_000)
+    until(parts.shared)
+    before, theirs = members.done(), 0
+    for _ in range(50):
+        parts.done()
+        theirs += len(parts.threads) == 2
+    assert members.done() - before == theirs
+    members.wake(False)
+    before = members.done()
+    parts.done(50)
+    assert members.done() == before
 
 
 def test_one_may_do_all_though_others_are_awake(count):
@@ -228,9 +244,10 @@ def test_in_a_child_process_there_are_threads_too():
 # steps
 
 
-@pytest.fixture
-def shared(monkeypatch):
+@pytest.fixture(params=[False, True], ids=["in caches", "streamed"])
+def shared(monkeypatch, request):
     """Lets a team of so many share in every call of a step; tells how many times it was woken."""
+    exchanges(monkeypatch, request.param)
 
     def use(lanes):
         monkeypatch.setattr(stepping, "ALONE", (0, 0))
@@ -244,6 +261,12 @@ def shared(monkeypatch):
         return calls
 
     return use
+
+
+def exchanges(monkeypatch, streams):
+    """Has what is exchanged streamed, or not, whatever is faster here."""
+    monkeypatch.setattr(together, "Exchange", lambda team: SimpleNamespace(streams=lambda: streams))
+    monkeypatch.setattr(together, "FEW", 0)
 
 
 @pytest.mark.parametrize("lanes", [2, 3])
@@ -285,6 +308,18 @@ def test_penalties_and_clipping_by_a_team(options, dtype, rng, shared):
     ours = steps(network, loss, xpnn.Adam(), batches, **options)
     assert woken == [2] * 3
     assert_same_training(ours, steps(network, loss, xpnn.Adam(), batches, compile=False, **options), dtype)
+
+
+def test_the_numbers_do_not_depend_on_how_they_are_exchanged(dtype, rng, shared, monkeypatch):
+    shared(2)
+    network, loss = xpnn.mlp([5, 40, 7, 3], hidden="gelu", output="softmax"), xpnn.CategoricalCrossentropy()
+    batches = ragged(rng, dtype, weighted=True, sizes=(128, 101, 17) * 5)
+    results = []
+    for streams in (False, True):
+        exchanges(monkeypatch, streams)
+        results.append(steps(network, loss, xpnn.Adam(), batches))
+    np.testing.assert_array_equal(results[0][0].params, results[1][0].params)
+    np.testing.assert_array_equal(results[0][1], results[1][1])
 
 
 def test_the_numbers_do_not_depend_on_whether_anyone_was_awake(dtype, rng, shared, monkeypatch):
@@ -343,6 +378,7 @@ def test_predictions_of_a_team(dtype, rng, monkeypatch):
     model = xpnn.Model(network, network.init(0, like=X), "categorical_crossentropy")
     expected = model.predict(X)  # the first of its number of rows runs call by call
     monkeypatch.setattr(rows, "WORTH", 1)
+    exchanges(monkeypatch, streams=False)
     monkeypatch.setattr(blas.threads, "count", lambda: 2)
     woken, wake = [], Team.wake
     monkeypatch.setattr(Team, "wake", lambda self, *others: woken.append(self.lanes) or wake(self, *others))

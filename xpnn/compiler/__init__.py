@@ -58,6 +58,9 @@ class Compiled:
     xp : namespace
     """
 
+    _way: Any = None
+    """What else programs differ in."""
+
     def __init__(self, function: Callable[..., Any], xp: Namespace) -> None:
         self.function, self.xp = function, xp
         self.programs: dict[Any, _Program | None] = {}
@@ -88,7 +91,7 @@ class Compiled:
 
     def _find(self, state: tuple[Any, ...], inputs: tuple[Any, ...]) -> _Program | None:
         """The program for arguments of these kinds; None if there can be none."""
-        key = _kinds(state), _kinds(inputs)
+        key = self._way, _kinds(state), _kinds(inputs)
         if key not in self.programs:
             try:
                 if len(self.programs) == MOST:

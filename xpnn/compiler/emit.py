@@ -208,9 +208,15 @@ class Emitter:
     def _compiled(self, chain: Chain) -> tuple[str, list[str]]:
         """The name of a chain's machine code, and what its table points to."""
         if id(chain) not in self._kernels:
-            kernel = Kernel(chain, lambda v: v not in self.plan.registers, self._name, self._scalar)
+            kernel = Kernel(chain, self._stored, self._name, self._scalar, self._streamed)
             self._kernels[id(chain)] = self._global(kernel.function, "kernel"), kernel.operands
         return self._kernels[id(chain)]
+
+    def _stored(self, value: Value) -> bool:
+        return value not in self.plan.registers
+
+    def _streamed(self, value: Value) -> bool:
+        return self.plan.home(value) in self.plan.streamed
 
     def _loop(self, group: Group, blocks: list[tuple[int, int]], lane: int = 0) -> list[str]:
         """The lines of a group for these blocks, with scratch memory for this lane."""

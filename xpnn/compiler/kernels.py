@@ -23,6 +23,7 @@ from xpnn.compiler.chains import BOOLEAN, COMPARE, FLOAT, FUNCTIONS, INTEGER, TY
 from xpnn.compiler.llvm import compiled, flushing
 from xpnn.compiler.record import cast, where
 from xpnn.compiler.recording import Call, Number, Value
+from xpnn.compiler.streams import LINE, STREAM
 
 
 @dataclass(eq=False)
@@ -65,6 +66,8 @@ class Kernel:
     number : callable
         ``number(number, dtype)``: the name of the memory of a number, one that changes from step to step or one of
         those that may be other ones in other networks or for other numbers of rows: those are not in the code either.
+    streamed : callable
+        Whether a value is written past the caches, where one loop does all elements.
 
     Attributes
     ----------
@@ -79,6 +82,7 @@ class Kernel:
         stored: Callable[[Value], bool],
         place: Callable[[Value], str],
         number: Callable[[Number | float, Any], str],
+        streamed: Callable[[Value], bool] = lambda value: False,
     ) -> None:
         self.operands: list[str] = []
         self._chain, self._place, self._number_of = chain, place, number
@@ -93,6 +97,9 @@ class Kernel:
             if stored(call.result):
                 kept[call.result] = node
         self._stores = [(node, self._pointer(place(value))) for value, node in kept.items()]
+        self._flat = all(node.role in ("element", "one") for node in self._nodes)
+        fit = (self._flat and streamed(value) and not node.dtype.itemsize % 4 for value, node in kept.items())
+        self._streams = [i for i, streams in enumerate(fit) if streams]
         self.text = self._write()
 
     @property
@@ -188,8 +195,7 @@ class Kernel:
         for node in self._nodes:
             if node.role == "one":
                 entry += _made(node, {"one": "0"}, {})
-        flat = all(node.role in ("element", "one") for node in self._nodes)
-        body = self._one_loop() if flat else self._loops()
+        body = self._one_loop() if self._flat else self._loops()
         pointers = [f"%p{i}" for i in range(len(self.operands))]
         bounds = ["%lo", "%hi", "%width"]
         fetch = []
@@ -200,12 +206,17 @@ class Kernel:
         declared, call = flushing([f"call void @work({taken.replace('noalias ', '')})"])
         head = [*declared, *sorted(self._functions), f"define internal void @work({taken}) noinline {{", "entry:"]
         tail = ["end:", "ret void", "}", "define void @kernel(ptr %table) {", *fetch]
-        return "\n".join([*head, *entry, *body, *tail, *call, "ret void", "}", ""])
+        return "\n".join([*head, *entry, *body, *tail, *call, "ret void", "}", STREAM if self._streams else ""])
 
     def _one_loop(self) -> list[str]:
-        """One loop over all elements of the rows, block by block; before each, the next one is claimed."""
+        """One loop over all elements of the rows, block by block; before each, the next one is claimed.
+
+        What is streamed is a block of its own first.
+        """
         at = {"element": "%e"}
-        lines = ["%first = mul i64 %lo, %width", "%last = mul i64 %hi, %width"]
+        kinds = {i: _memory(self._stores[i][0].dtype) for i in self._streams}
+        lines = [f"%block{i} = alloca [{_BLOCK} x {kind}], align {LINE}" for i, kind in kinds.items()]
+        lines += ["%first = mul i64 %lo, %width", "%last = mul i64 %hi, %width"]
         lines += ["%any = icmp slt i64 %first, %last", "br i1 %any, label %block, label %end", "block:"]
         lines += ["%begin = phi i64 [%first, %entry], [%stop, %done]"]
         lines += [*_before("%stop", "%begin"), *_before("%ahead", "%stop"), *self._claims()]
@@ -213,11 +224,18 @@ class Kernel:
         for node in self._nodes:
             if node.role == "element":
                 lines += _made(node, at, {})
+        lines.append("%inside = sub nuw nsw i64 %e, %begin")
         for i, (node, pointer) in enumerate(self._stores):
-            lines += _stored(node, f"%w{i}", pointer, "%e")
+            where = (f"%block{i}", "%inside") if i in self._streams else (pointer, "%e")
+            lines += _stored(node, f"%w{i}", *where)
         lines += ["%next = add nuw nsw i64 %e, 1", "%more = icmp slt i64 %next, %stop"]
-        lines += ["br i1 %more, label %loop, label %done", "done:", "%again = icmp slt i64 %stop, %last"]
-        return [*lines, "br i1 %again, label %block, label %end"]
+        lines += ["br i1 %more, label %loop, label %done", "done:", "%count = sub nuw nsw i64 %stop, %begin"]
+        for i, kind in kinds.items():
+            node, pointer = self._stores[i]
+            lines.append(f"%s{i} = getelementptr inbounds {kind}, ptr {pointer}, i64 %begin")
+            lines.append(f"%s{i}.bytes = mul nuw nsw i64 %count, {node.dtype.itemsize}")
+            lines.append(f"call void @stream(ptr %s{i}, ptr %block{i}, i64 %s{i}.bytes)")
+        return [*lines, "%again = icmp slt i64 %stop, %last", "br i1 %again, label %block, label %end"]
 
     def _claims(self) -> list[str]:
         """A loop that claims for this core what is to be stored from the end of a block to `ahead`.
@@ -229,10 +247,12 @@ class Kernel:
         lines += ["%c = phi i64 [%stop, %block], [%c.next, %claim]"]
         sizes = [1]
         for i, (node, pointer) in enumerate(self._stores):
+            if i in self._streams:
+                continue
             lines.append(f"%c{i} = getelementptr inbounds {_memory(node.dtype)}, ptr {pointer}, i64 %c")
             lines.append(f"call void @llvm.prefetch.p0(ptr %c{i}, i32 1, i32 3, i32 1)")
             sizes.append(node.dtype.itemsize)
-        lines += [f"%c.next = add nuw nsw i64 %c, {_LINE // max(sizes)}", "%c.more = icmp slt i64 %c.next, %ahead"]
+        lines += [f"%c.next = add nuw nsw i64 %c, {LINE // max(sizes)}", "%c.more = icmp slt i64 %c.next, %ahead"]
         return [*lines, "br i1 %c.more, label %claim, label %loop"]
 
     def _loops(self) -> list[str]:
@@ -298,9 +318,6 @@ class Kernel:
 
 _BLOCK = 512
 """Elements of a block."""
-
-_LINE = 64
-"""Bytes that a processor's caches hold together."""
 
 
 def _before(name: str, start: str) -> list[str]:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from xpnn.compiler import llvm
 from xpnn.compiler.chains import Chain
 from xpnn.compiler.recording import Call, Number, Recording, Value, flat
-from xpnn.compiler.regions import Planner, Region, Work, arrange
+from xpnn.compiler.regions import Planner, Region, Work, arrange, exchanged
 from xpnn.compiler.shares import CannotShare, Shares
 
 BLOCK = 1 << 15
@@ -63,6 +63,8 @@ class Plan:
         Whether there are to be chains, where LLVM is here.
     lanes : int
         How many there can be in a region; 0: no regions.
+    streams : bool
+        Whether what they make for each other is streamed; see `xpnn.compiler.streams`.
 
     Attributes
     ----------
@@ -83,15 +85,24 @@ class Plan:
         The bytes of each slot.
     order : list of Region and Work
         All of it once more, where several lanes do it; see `xpnn.compiler.regions`.
+    streamed : set of Value
+        What is given and written over past the caches.
     """
 
     def __init__(
-        self, recording: Recording, shares: Shares | None = None, *, chained: bool = True, lanes: int = 0
+        self,
+        recording: Recording,
+        shares: Shares | None = None,
+        *,
+        chained: bool = True,
+        lanes: int = 0,
+        streams: bool = False,
     ) -> None:
         self._with_chains = chained and llvm.available()
         self._alone = 0 if lanes else 1  # calls that NumPy does sooner than machine code
         self.recording = recording
         self.shares = shares
+        self.streams = streams
         self._state = {each for each in flat(recording.inputs[:1]) if isinstance(each, Value)}
         self.inputs = {each for each in flat(recording.inputs) if isinstance(each, Value)}
         self.escaping = {each.owner for each in flat(recording.outputs) if isinstance(each, Value)} - self.inputs
@@ -104,14 +115,16 @@ class Plan:
         work = self._join(work)
         self._makers = {call.result: call for call in calls if self.fixed(call)}
         self.order: list[Region | Work] = []
+        self.streamed: set[Value] = set()
         if lanes:
             joined: defaultdict[Value, list[tuple[Value, int]]] = defaultdict(list)
             for part, (whole, first) in self.parts.items():
                 joined[whole].append((part, first))
-            planner = Planner(self._place, self._reachable, self.late, joined, lanes)
+            planner = Planner(self._place, self._reachable, self.late, self._makes, joined, lanes, streams=streams)
             works = [each for group in self._chained(work) for each in planner.works(group.calls, group.chain)]
             self.order = arrange(works, lanes)
             self.groups = _groups(self.order)
+            self.streamed = exchanged(self.order) & self._state if streams else set()
         elif shares is None:
             self.groups = _blocked(self._chained(work))
         else:
@@ -170,6 +183,10 @@ class Plan:
             return bool(self.constants[value].flags.c_contiguous)
         known = value.owner in self._state or value.owner in self._makers or value.owner in self.parts
         return known or self.late(value)
+
+    def _makes(self, value: Value) -> bool:
+        """Whether it is made anew at every run, in memory that is its own."""
+        return value.owner in self._makers and value.owner not in self.parts
 
     def late(self, value: Value) -> bool:
         """Whether a region gets to know the value each time it is begun."""

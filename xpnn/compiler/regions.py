@@ -70,6 +70,8 @@ class Work:
         How many lanes are worth it.
     pieces : tuple of Piece
         Of chains and of what is added up: what is shared out, one after the other.
+    copies : dict of Value to Value
+        What is streamed, or read as a copy that has been.
     """
 
     calls: list[Call]
@@ -78,6 +80,7 @@ class Work:
     accesses: list[Access] = field(default_factory=list)
     cost: float = 0.0
     pieces: tuple[Piece, ...] = ()
+    copies: dict[Value, Value] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -147,6 +150,13 @@ def arrange(works: list[Work], lanes: int) -> list[Work | Region]:
     return order
 
 
+def exchanged(order: list[Work | Region]) -> set[Value]:
+    """Whose memory all lanes read."""
+    shared = [each for each in order if isinstance(each, Region) and each.lanes > 1]
+    accesses = (access for region in shared for work in region.works for access in work.accesses)
+    return {each.home for each in accesses if each.how == ALL and not each.writes}
+
+
 class Planner:
     """Finds out by what calls can be done, and what memory they touch.
 
@@ -158,9 +168,13 @@ class Planner:
         Whether the memory of a value is known before a region is begun.
     late : callable
         Whether it is another one each time.
+    made : callable
+        Whether it is one that is made anew each time, in the same memory.
     parts : mapping
         Of what is joined, the values that are made inside it, and from which element on.
     lanes : int
+    streams : bool
+        Whether what lanes make for each other is streamed: see `xpnn.compiler.streams`.
     """
 
     def __init__(
@@ -168,11 +182,14 @@ class Planner:
         home: Callable[[Value], tuple[Value, int]],
         reachable: Callable[[Value], bool],
         late: Callable[[Value], bool],
+        made: Callable[[Value], bool],
         parts: Mapping[Value, list[tuple[Value, int]]],
         lanes: int,
+        *,
+        streams: bool = False,
     ) -> None:
-        self._home, self._reachable, self._late = home, reachable, late
-        self._parts, self._lanes = parts, lanes
+        self._home, self._reachable, self._late, self._made = home, reachable, late, made
+        self._parts, self._lanes, self._streams = parts, lanes, streams
 
     def works(self, calls: list[Call], chain: Chain | None) -> list[Work]:
         """What is to be done for a chain, or for one call."""
@@ -246,10 +263,23 @@ class Planner:
         cost = n * m * k * result.array.itemsize / PART
         if turned(a) and self._splits(n, m, k, cost):
             return self._sum(call, "partial", {a.base: k, b: k}, cost)
-        rows = self._rows(a, n) if not turned(a) else ALL  # else columns of what it shows
-        how = self._rows(result, n)
-        accesses = [self._access(a, rows), self._access(b, ALL if n > 1 else FIRST)]
-        return [Work([call], "product", None, [*accesses, self._access(result, how, writes=True)], cost)]
+        writes = self._access(result, self._rows(result, n), writes=True)
+        read = {a: self._rows(a, n), b: ALL if n > 1 else FIRST}
+        if turned(a):  # its rows are columns of what it shows
+            read = {a.base: ALL, b: read[b]}
+        streamed = [self._stream(each) for each, how in read.items() if how == ALL and self._shown(each)]
+        copies = {old: new for work in streamed for old, new in work.copies.items()}
+        accesses = [self._access(copies.get(each, each), how) for each, how in read.items()]
+        return [*streamed, Work([call], "product", None, [*accesses, writes], cost, copies=copies)]
+
+    def _shown(self, value: Value) -> bool:
+        """Whether a copy of it is streamed for other lanes."""
+        return self._streams and self._made(value) and self._plain(value) and not value.array.itemsize % 4
+
+    def _stream(self, value: Value) -> Work:
+        n, copy = value.array.shape[0], Value(value.array)
+        accesses = [self._access(value, self._rows(value, n)), self._access(copy, self._rows(copy, n), writes=True)]
+        return Work([], "stream", None, accesses, copies={value: copy})
 
     def _splits(self, n: int, m: int, k: int, cost: float) -> bool:
         """Whether it moves less memory that each lane adds up its rows."""
@@ -293,7 +323,10 @@ class Planner:
         made = self._access(result, PARTIAL, writes=True)
         piece = self._in_rows(result)
         added = self._piece(result, piece, writes=True)
-        return [Work([call], how, None, [*reads, made], cost), Work([call], "total", None, [added], 0.0, (piece,))]
+        return [
+            Work([call], how, None, [*reads, made], cost, (piece,)),
+            Work([call], "total", None, [added], 0.0, (piece,)),
+        ]
 
     # values
 

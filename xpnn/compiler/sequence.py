@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, pairwise, zip_longest
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.compiler import gemm, llvm, loops
+from xpnn.compiler import gemm, llvm, loops, streams
 from xpnn.compiler.team import Team
 
 Function = Callable[[int], None]
@@ -130,9 +130,8 @@ class Sequence:
 
     def kernel(self, function: Function, arrays: tuple[Some, ...], pieces: tuple[Piece, ...], width: int) -> None:
         """A chain over the rows of each piece."""
-        for start, n, per in pieces:
-            for lane, rows in enumerate(cuts(n, self._lanes)):
-                self._add(lane, function, [*arrays, *(start + per * row for row in rows), width])
+        for lane, first, stop in self._shares(pieces):
+            self._add(lane, function, [*arrays, first, stop, width])
 
     def loop(self, loop: tuple[int, int], arrays: tuple[Some, ...], n: int, width: int) -> None:
         """A function of each element of arrays of one shape: its loop and that one's data; the last is the result."""
@@ -152,29 +151,60 @@ class Sequence:
         for lane, (first, stop) in enumerate(cuts(_like(out).shape[0], self._lanes)):
             self._product(lane, a, b, out, rows=slice(first, stop))
 
-    def partial(self, a: Some, b: NDArray[Any], out: Some, others: tuple[NDArray[Any], ...]) -> None:
-        """``out = a b``: each lane what its columns of a and rows of b add to it; all but the first in `others`."""
-        for lane, (first, stop) in enumerate(cuts(b.shape[0], self._lanes)):
-            self._product(lane, a, b[first:stop], (out, *others)[lane], columns=slice(first, stop))
+    def stream(self, x: Some, copy: NDArray[Any], n: int, width: int) -> None:
+        """``copy = x`` past the caches: each lane its rows."""
+        for lane, (first, stop) in enumerate(cuts(n, self._lanes)):
+            self._stream(lane, x, copy, first * width, stop * width)
 
-    def sum(self, x: Some, out: Some, others: tuple[NDArray[Any], ...], n: int, width: int) -> None:
+    def partial(
+        self,
+        a: Some,
+        b: NDArray[Any],
+        parts: tuple[Some, ...],
+        shown: tuple[NDArray[Any], ...],
+        pieces: tuple[Piece, ...],
+    ) -> None:
+        """``a b``: each lane what its columns of a and rows of b add to it, as its one of the parts.
+
+        If they are `shown`, copies of what the others will add up are streamed.
+        """
+        for lane, (first, stop) in enumerate(cuts(b.shape[0], self._lanes)):
+            self._product(lane, a, b[first:stop], parts[lane], columns=slice(first, stop))
+        for lane, (part, copy) in enumerate(zip(parts, shown, strict=False)):
+            for other, first, stop in self._shares(pieces):
+                if other != lane:
+                    self._stream(lane, part, copy, first, stop)
+
+    def sum(self, x: Some, parts: tuple[Some, ...], n: int, width: int) -> None:
         """The sum of all of x in n rows, as NumPy adds it up, in pairs: each lane of its rows."""
         dtype = _like(x).dtype
         copy, add, zero = loops.loop(np.positive, dtype, dtype), _addition(dtype), np.zeros((), dtype)
         assert copy is not None
         for lane, (first, stop) in enumerate(cuts(n, self._lanes)):
-            result = (out, *others)[lane]
+            result = parts[lane]
             self._loop(lane, copy, (zero, result), [0, 0], 0, 1)
             self._loop(lane, add, (result, x, result), [0, dtype.itemsize, 0], first * width, stop * width)
 
-    def total(self, out: Some, others: tuple[NDArray[Any], ...], pieces: tuple[Piece, ...]) -> None:
-        """``out`` and all others added up."""
+    def total(
+        self, out: Some, parts: tuple[Some, ...], shown: tuple[NDArray[Any], ...], pieces: tuple[Piece, ...]
+    ) -> None:
+        """The parts added up, those of other lanes as they are shown, if they are."""
         like = _like(out)
+        for lane, first, stop in self._shares(pieces):
+            before, *others = (shown[i] if shown and i != lane else part for i, part in enumerate(parts))
+            for other in others:
+                self._loop(lane, _addition(like.dtype), (before, other, out), [like.itemsize] * 3, first, stop)
+                before = out
+
+    def _shares(self, pieces: tuple[Piece, ...]) -> Iterator[tuple[int, int, int]]:
+        """Of each piece, the lanes and the elements of each."""
         for start, n, per in pieces:
-            for lane, rows in enumerate(cuts(n, self._lanes)):
-                mine = [start + per * row for row in rows]
-                for other in others:
-                    self._loop(lane, _addition(like.dtype), (out, other, out), [like.itemsize] * 3, *mine)
+            for lane, (first, stop) in enumerate(cuts(n, self._lanes)):
+                yield lane, start + per * first, start + per * stop
+
+    def _stream(self, lane: int, source: Some, target: NDArray[Any], first: int, stop: int) -> None:
+        size = target.itemsize
+        self._add(lane, streams.copier(), [target, source, size * (stop - first)], [size * first] * 2)
 
     def _product(
         self,

@@ -37,8 +37,8 @@ STINT = 100_000
 """Ticks after which it does so between two parts, too: else it might have to in the middle of one."""
 
 _BOX = 256
-"""Bytes of what two threads tell each other of a part: its state, and, in another cache line, function and table. As
-many come before all boxes: whether all parts are to be done without others."""
+"""Bytes of what two threads tell each other of a part: its state, and, in other cache lines, function and table, and
+how many have been done. As many come before all boxes: whether all parts are to be done without others."""
 
 _CALLS = """
 declare void @llvm.x86.sse2.pause()
@@ -163,6 +163,10 @@ work:
   %at.table = getelementptr i8, ptr %box, i64 72
   %table = load ptr, ptr %at.table
   call void %function(ptr %table)
+  %at.count = getelementptr i8, ptr %box, i64 128
+  %count = load i64, ptr %at.count
+  %counted = add i64 %count, 1
+  store i64 %counted, ptr %at.count
   store atomic i64 {done}, ptr %box release, align 8
   %finished = call i64 @llvm.readcyclecounter()
   %worked.for = sub i64 %finished, %stint
@@ -245,6 +249,11 @@ class Team:
         entries = (ctypes.c_int64 * (3 + len(parts)))(self._boxes, len(parts), address, *parts)
         keep.append((entries, function, self))
         return ctypes.addressof(entries)
+
+    def done(self) -> int:
+        """How many parts the others have done."""
+        boxes = range(self._boxes, self._boxes + _BOX * (self.lanes - 1), _BOX)
+        return sum(ctypes.c_int64.from_address(box + 128).value for box in boxes)
 
     def wake(self, others: bool = True) -> None:
         """See to it that others look out for parts, if there can be any more threads; or one does all."""

@@ -6,7 +6,9 @@ code can call, `xpnn.compiler.gemm`; without `xpnn.compiler.team` there is one l
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,13 +16,18 @@ from numpy.typing import NDArray
 
 from xpnn.compiler import Compiled, gemm, loops, sequence, team
 from xpnn.compiler.emit import Emitter, Memory
+from xpnn.compiler.exchange import Exchange
 from xpnn.compiler.plan import Plan
 from xpnn.compiler.recording import Call, Recording, Value
 from xpnn.compiler.regions import Region, Work, turned
 from xpnn.compiler.schedule import schedule
 from xpnn.compiler.sequence import Late, Sequence, cuts
+from xpnn.compiler.streams import LINE
 from xpnn.compiler.team import Team
 from xpnn.compiler.trial import Trial
+
+FEW = 8
+"""Lines of a cache up to which they are not streamed."""
 
 GAIN = 0.05
 """The part of a step's time that others must save to be kept awake."""
@@ -37,7 +44,8 @@ class RegionEmitter(Emitter):
     def __init__(self, plan: Plan, memory: Memory, team: Team | None = None, *, tried: bool = True) -> None:
         self._team, self._tried = team, tried
         self._views: dict[Value, Call] = {}  # of what is there only when the function runs; written where needed
-        self._others: dict[Value, str] = {}  # where the other lanes have their part of a sum
+        self._sums: dict[Value, _Sum] = {}
+        self._copies: dict[Value, str] = {}
         self._given: dict[Value, int] = {}  # to the sequence that is being written
         self._partials = 0
         super().__init__(plan, memory)
@@ -76,7 +84,7 @@ class RegionEmitter(Emitter):
         """The lines that make a sequence, and the one that does it."""
         name, self._given = self._new("region"), {}
         write = {"kernel": self._chain, "loop": self._function, "product": self._product, "partial": self._partial,
-                 "sum": self._sum, "total": self._total}  # fmt: skip
+                 "sum": self._sum, "total": self._total, "stream": self._stream}  # fmt: skip
         lines = []
         for work in region.works:
             for call in work.calls:
@@ -111,7 +119,7 @@ class RegionEmitter(Emitter):
         assert isinstance(call.result, Value)
         if call.kind == "product":
             a, b = call.arguments
-            return [self._factor(a), self._name(b), self._array(call.result)]
+            return [self._factor(a, work.copies), self._copy(b, work.copies), self._array(call.result)]
         (x,) = call.reads  # summed up along its rows
         n, m = x.array.shape
         return [self._array(x), self._ones((m, 1), x), self._array(call.result, (n, 1))]
@@ -131,22 +139,33 @@ class RegionEmitter(Emitter):
             (x,) = call.reads
             n, shape = x.array.shape[0], (1, x.array.shape[1])
             factors = self._ones((1, n), x), self._name(x)
-        return [*factors, self._array(call.result, shape), self._in_parts(call, n, lanes, shape)]
+        streams = self.plan.streams and call.result.array.nbytes >= FEW * LINE
+        parts, shown = self._in_parts(call, n, lanes, shape, streams=streams)
+        return [*factors, parts, shown, work.pieces]
 
     def _sum(self, work: Work, lanes: int) -> list[Any]:
         (call,) = work.calls
         (x,) = call.reads
         assert isinstance(call.result, Value)
         n = x.array.shape[0] if x.array.ndim else 1
-        others = self._in_parts(call, n, lanes, call.result.array.shape)
-        return [self._array(x), self._array(call.result), others, n, x.array.size // n]
+        parts, _ = self._in_parts(call, n, lanes, call.result.array.shape)
+        return [self._array(x), parts, n, x.array.size // n]
 
-    def _in_parts(self, call: Call, n: int, lanes: int, shape: tuple[int, ...]) -> str:
-        """Memory for what the other lanes' rows of n add to a sum."""
-        assert isinstance(call.result, Value)
-        others = _tuple(self._part(call.result.array, shape) for _ in cuts(n, lanes)[1:])
-        self._others[call.result] = others
-        return others
+    def _in_parts(
+        self, call: Call, n: int, lanes: int, shape: tuple[int, ...], *, streams: bool = False
+    ) -> tuple[str, str]:
+        """Memory for what each lane's rows of n add to a sum, and for what it shows of it, if that is streamed.
+
+        The first one's is that of the sum, if no other lane will write there what it adds up.
+        """
+        result = call.result
+        assert isinstance(result, Value)
+        count = len(cuts(n, lanes))
+        streams = streams and count > 1
+        parts = [self._part(result.array, shape) for _ in range(count if streams else count - 1)]
+        shown = [self._part(result.array, shape) for _ in range(count if streams else 0)]
+        self._sums[result] = _Sum(lanes, parts, shown)
+        return _tuple(parts if streams else [self._array(result, shape), *parts]), _tuple(shown)
 
     def _part(self, like: NDArray[Any], shape: tuple[int, ...]) -> str:
         """Memory for a lane's part of a sum."""
@@ -157,12 +176,25 @@ class RegionEmitter(Emitter):
     def _total(self, work: Work, lanes: int) -> list[Any]:
         (call,) = work.calls
         assert isinstance(call.result, Value)
-        return [self._array(call.result), self._others[call.result], work.pieces]
+        made, out = self._sums[call.result], self._array(call.result)
+        parts = made.parts if made.shown else [out, *made.parts]
+        return [out, _tuple(parts), _tuple(made.shown if lanes == made.lanes else ()), work.pieces]
+
+    def _stream(self, work: Work, lanes: int) -> list[Any]:
+        ((value, copy),) = work.copies.items()
+        n = value.array.shape[0]
+        self._copies[copy] = self._part(value.array, value.array.shape)
+        return [self._array(value), self._copies[copy], n, value.array.size // n]
 
     # arrays
 
-    def _factor(self, value: Value) -> str:
+    def _copy(self, value: Value, copies: Mapping[Value, Value]) -> str:
+        return self._copies[copies[value]] if value in copies else self._name(value)
+
+    def _factor(self, value: Value, copies: Mapping[Value, Value] = MappingProxyType({})) -> str:
         """The left factor of a product."""
+        if turned(value) and value.base is not None and value.base in copies:
+            return f"{self._copy(value.base, copies)}.T"
         if turned(value) and value.base is not None and self.plan.late(value.base):
             return self._late(value.base, value.base.array, ", True")
         return self._array(value)
@@ -183,6 +215,15 @@ class RegionEmitter(Emitter):
         return self._global(np.ones(shape, like.array.dtype), "ones")
 
 
+@dataclass
+class _Sum:
+    """Where the parts of a sum are that lanes have made, but for one that is the result, and as they are shown."""
+
+    lanes: int
+    parts: list[str]
+    shown: list[str]
+
+
 def _tuple(items: Iterable[str]) -> str:
     return f"({''.join(f'{each}, ' for each in items)})"
 
@@ -191,19 +232,23 @@ class Together(Compiled):
     """`Compiled` in regions, for as many lanes as it is told to use: one, to begin with."""
 
     _team: Team | None = None
-    _tried = True
+    _exchange: Exchange | None = None
+    _way = True, False
 
     def use(self, lanes: int, *, tried: bool = True) -> None:
         """So many from now on, if there can be teams; whether they gain anything is `tried` time and again."""
-        self._tried = tried
         if lanes != (1 if self._team is None else self._team.lanes) and available():
             self._team = Team(lanes) if lanes > 1 else None
+            self._exchange = None if self._team is None else Exchange(self._team)
             self.programs.clear()
-            self._latest = None
+        way = tried, self._exchange is not None and self._exchange.streams()
+        if way != self._way:
+            self._way, self._latest = way, None
 
     def _emitter(self, recording: Recording, chained: bool) -> Emitter:
         if not (chained and gemm.available() and sequence.available()):
             return super()._emitter(recording, chained)
         schedule(recording, late=True)
         lanes = 1 if self._team is None else self._team.lanes
-        return RegionEmitter(Plan(recording, lanes=lanes), self._bytes, self._team, tried=self._tried)
+        tried, streams = self._way
+        return RegionEmitter(Plan(recording, lanes=lanes, streams=streams), self._bytes, self._team, tried=tried)

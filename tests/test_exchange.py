@@ -1,0 +1,118 @@
+"""Whether what lanes exchange is streamed: by what takes less time, and only if others take part."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from xpnn.compiler import exchange, gemm, team, together
+from xpnn.compiler.exchange import EVERY, GAIN, Exchange
+
+pytestmark = pytest.mark.skipif(not (gemm.available() and team.available()), reason="no products or no teams")
+
+
+class Clock:
+    """A time that passes only as it is told to."""
+
+    def __init__(self, monkeypatch):
+        self.now = 100.0
+        monkeypatch.setattr(exchange, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(exchange, "sleep", self.passes)
+
+    def passes(self, seconds):
+        self.now += seconds
+
+
+class Members:
+    """A team whose other thread does every part, if it is there at all."""
+
+    lanes = 2
+
+    def __init__(self):
+        self.parts, self.there = 0, True
+
+    def done(self):
+        return self.parts
+
+    def wake(self):
+        pass
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    return Clock(monkeypatch)
+
+
+@pytest.fixture
+def timed(clock, monkeypatch):
+    """An exchange whose two ways take the seconds that are in the dict `took`."""
+    members, took = Members(), {False: 1.0, True: 1.0}
+
+    def one_of(way):
+        def run():
+            clock.passes(took[way])
+            members.parts += members.there
+
+        return run
+
+    monkeypatch.setattr(Exchange, "_way", lambda self, *, streams: [one_of(streams), one_of(streams)])
+    return SimpleNamespace(members=members, took=took, new=lambda: Exchange(members))
+
+
+def test_it_streams_what_takes_clearly_less_time_so(timed):
+    for part, streams in ((1.5, False), (1.0, False), (1.01 - GAIN, False), (0.99 - GAIN, True), (0.1, True)):
+        timed.took[True] = part * timed.took[False]
+        assert timed.new().streams() is streams
+
+
+def test_it_is_found_out_again_after_a_while(timed, clock):
+    found = timed.new()
+    timed.took[True] = 0.1
+    assert not found.streams()
+    clock.passes(1.01 * EVERY)
+    assert found.streams()
+    timed.took[True] = 2.0
+    assert found.streams()
+    clock.passes(1.01 * EVERY)
+    assert not found.streams()
+
+
+def test_nothing_is_found_out_if_no_other_thread_takes_part(timed, clock):
+    timed.took[True] = 0.1
+    found = timed.new()
+    timed.members.there, timed.took[True] = False, 2.0
+    clock.passes(1.01 * EVERY)
+    assert found.streams()
+
+
+def test_others_of_a_new_team_are_waited_for(timed, clock, monkeypatch):
+    timed.took[True], timed.members.there = 0.1, False
+    waited = []
+
+    def comes(seconds):
+        waited.append(seconds)
+        timed.members.there = len(waited) == 3
+
+    monkeypatch.setattr(exchange, "sleep", comes)
+    assert timed.new().streams()
+    assert waited == [exchange.WAIT[0]] * 3
+
+
+def test_but_not_for_ever(timed):
+    timed.took[True], timed.members.there = 0.1, False
+    assert not timed.new().streams()
+
+
+def test_a_program_for_each_way(monkeypatch):
+    """Found again when the way is taken again."""
+    streams = False
+    monkeypatch.setattr(together, "Exchange", lambda team: SimpleNamespace(streams=lambda: streams))
+    compiled = together.Together(lambda xp, state, x: x * 2.0, np)
+    x, programs = np.ones((40, 3)), []
+    for streams in (False, True, False, True):
+        compiled.use(2)
+        np.testing.assert_array_equal(compiled((), x), 2 * x)
+        programs.append(compiled._latest)
+    assert programs[0] is programs[2]
+    assert programs[1] is programs[3]
+    assert programs[0] is not programs[1]

@@ -1,0 +1,83 @@
+"""Whether what lanes make for each other is to be streamed: found out by doing both, time and again.
+
+It depends on how far from each other the cores are that the threads run on, which a host of virtual machines may
+change at any time.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter, sleep
+
+import numpy as np
+
+from xpnn.compiler.blas import threads
+from xpnn.compiler.sequence import ROWS, Sequence
+from xpnn.compiler.team import Team
+
+EVERY = 0.25
+"""Seconds after which it is found out again."""
+
+ROUNDS = 4
+"""How often both ways are taken then: some 100 microseconds in all."""
+
+GAIN = 0.2
+"""The part of the time that streaming must save."""
+
+WAIT = 1e-4, 20
+"""Seconds, and times: so often the other threads of a new team are waited for."""
+
+SIDE = 128
+"""Rows and columns of a matrix that each lane makes a part of, and adds up some rows of."""
+
+
+class Exchange:
+    """What the lanes of a team exchange, and how.
+
+    Parameters
+    ----------
+    team : Team
+    """
+
+    def __init__(self, team: Team) -> None:
+        self._team, self._next, self._streams = team, 0.0, False
+        self._ways = {False: self._way(streams=False), True: self._way(streams=True)}
+        team.wake()
+        seconds, times = WAIT
+        for _ in range(times):
+            if threads.one(self._found):
+                break
+            sleep(seconds)
+
+    def streams(self) -> bool:
+        """Whether it is to be streamed now."""
+        if perf_counter() > self._next:
+            threads.one(self._found)
+        return self._streams
+
+    def _way(self, *, streams: bool) -> list[Sequence]:
+        """Sums of products: the parts, and what they come to."""
+        lanes, n = self._team.lanes, SIDE
+        a, b, out = (np.zeros(shape, np.float32) for shape in ((n, ROWS * lanes), (ROWS * lanes, n), (n, n)))
+        parts, shown = ([np.empty_like(out) for _ in range(lanes)] for _ in range(2))
+        copies, pieces = tuple(shown if streams else ()), ((0, n, n),)
+        make, add = (Sequence(self._team, lanes, 0) for _ in range(2))
+        make.partial(a, b, tuple(parts), copies, pieces)
+        add.total(out, tuple(parts), copies, pieces)
+        return [make, add]
+
+    def _found(self) -> bool:
+        """Find it out, if the other threads do their parts."""
+        before = self._team.done()
+        took: dict[bool, list[float]] = {way: [] for way in self._ways}
+        for _ in range(ROUNDS):
+            for way, sequences in self._ways.items():
+                start = perf_counter()
+                for each in sequences:
+                    each()
+                took[way].append(perf_counter() - start)
+        parts = self._team.done() - before
+        self._next = perf_counter() + EVERY
+        if parts < 2 * ROUNDS * len(self._ways) * (self._team.lanes - 1):
+            return False
+        self._streams = min(took[True]) < (1 - GAIN) * min(took[False])
+        return True

@@ -1,0 +1,86 @@
+"""Copies past the caches: for what one lane makes and others read.
+
+What another core has read is not a core's to write until that one has let go of it. Between cores that are far from
+each other each line of a cache takes as long for that as dozens of them take to be written past the caches, with
+what x86 calls non-temporal stores, and read from memory. Between near ones the caches are faster.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from functools import cache
+
+from xpnn.compiler import llvm
+
+LINE = 64
+"""Bytes that a processor's caches hold together."""
+
+# bytes up to the first whole line of the target, whole lines, and what is left
+STREAM = """
+declare void @llvm.x86.sse.sfence()
+define internal void @stream(ptr noalias %to, ptr noalias %from, i64 %n) noinline "no-builtins" {
+entry:
+  %place = ptrtoint ptr %to to i64
+  %over = sub i64 0, %place
+  %short = and i64 %over, 63
+  %less = icmp slt i64 %n, %short
+  %head = select i1 %less, i64 %n, i64 %short
+  %left = sub i64 %n, %head
+  %whole = and i64 %left, -64
+  %stop = add i64 %head, %whole
+  call void @words(ptr %to, ptr %from, i64 0, i64 %head)
+  %any = icmp slt i64 %head, %stop
+  br i1 %any, label %line, label %last
+line:
+  %i = phi i64 [%head, %entry], [%next, %line]
+  %at.from = getelementptr i8, ptr %from, i64 %i
+  %at.to = getelementptr i8, ptr %to, i64 %i
+  %words = load <16 x i32>, ptr %at.from, align 4
+  store <16 x i32> %words, ptr %at.to, align 64, !nontemporal !0
+  %next = add i64 %i, 64
+  %more = icmp slt i64 %next, %stop
+  br i1 %more, label %line, label %last
+last:
+  call void @words(ptr %to, ptr %from, i64 %stop, i64 %n)
+  call void @llvm.x86.sse.sfence()
+  ret void
+}
+define internal void @words(ptr noalias %to, ptr noalias %from, i64 %first, i64 %stop) "no-builtins" {
+entry:
+  %any = icmp slt i64 %first, %stop
+  br i1 %any, label %word, label %end
+word:
+  %i = phi i64 [%first, %entry], [%next, %word]
+  %at.from = getelementptr i8, ptr %from, i64 %i
+  %at.to = getelementptr i8, ptr %to, i64 %i
+  %bits = load i32, ptr %at.from, align 4
+  store i32 %bits, ptr %at.to, align 4
+  %next = add i64 %i, 4
+  %more = icmp slt i64 %next, %stop
+  br i1 %more, label %word, label %end
+end:
+  ret void
+}
+!0 = !{i32 1}
+"""
+"""``@stream(to, from, n)`` for LLVM: n bytes, a multiple of 4, are there before what the thread does next."""
+
+# %table: to, from, bytes
+_COPY = """
+define void @kernel(ptr %table) {
+  %at.from = getelementptr i64, ptr %table, i64 1
+  %at.n = getelementptr i64, ptr %table, i64 2
+  %to = load ptr, ptr %table
+  %from = load ptr, ptr %at.from
+  %n = load i64, ptr %at.n
+  call void @stream(ptr %to, ptr %from, i64 %n)
+  ret void
+}
+"""
+
+
+@cache
+def copier() -> Callable[[int], None]:
+    """What copies in this way, given the address of a table: to where, from where, and how many bytes."""
+    return llvm.compiled(STREAM + _COPY, ctypes.c_void_p)
