@@ -105,11 +105,11 @@ def test_but_not_for_ever(timed):
 
 def test_a_program_for_each_way(monkeypatch):
     """Found again when the way is taken again."""
-    streams = False
-    monkeypatch.setattr(together, "Exchange", lambda team: SimpleNamespace(streams=lambda: streams))
+    found = iter((False, True, False, True))
+    monkeypatch.setattr(together, "Exchange", lambda team: SimpleNamespace(streams=lambda: next(found)))
     compiled = together.Together(lambda xp, state, x: x * 2.0, np)
     x, programs = np.ones((40, 3)), []
-    for streams in (False, True, False, True):
+    for _ in range(4):
         compiled.use(2)
         np.testing.assert_array_equal(compiled((), x), 2 * x)
         programs.append(compiled._latest)
