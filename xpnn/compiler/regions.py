@@ -261,7 +261,7 @@ class Planner:
         if self._late(b):
             return None
         cost = n * m * k * result.array.itemsize / PART
-        if turned(a) and self._splits(n, m, k, cost):
+        if turned(a) and self._splits(n, m, k):
             return self._sum(call, "partial", {a.base: k, b: k}, cost)
         writes = self._access(result, self._rows(result, n), writes=True)
         read = {a: self._rows(a, n), b: ALL if n > 1 else FIRST}
@@ -281,9 +281,9 @@ class Planner:
         accesses = [self._access(value, self._rows(value, n)), self._access(copy, self._rows(copy, n), writes=True)]
         return Work([], "stream", None, accesses, copies={value: copy})
 
-    def _splits(self, n: int, m: int, k: int, cost: float) -> bool:
+    def _splits(self, n: int, m: int, k: int) -> bool:
         """Whether it moves less memory that each lane adds up its rows."""
-        lanes = min(self._lanes, int(cost), len(cuts(k, self._lanes)))
+        lanes = len(cuts(k, self._lanes))
         return lanes > 1 and 2 * lanes * n * m <= k * (n + m)
 
     def _reduce(self, call: Call) -> list[Work] | None:

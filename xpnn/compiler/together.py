@@ -6,7 +6,7 @@ code can call, `xpnn.compiler.gemm`; without `xpnn.compiler.team` there is one l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -39,10 +39,31 @@ def available() -> bool:
 
 
 class RegionEmitter(Emitter):
-    """Writes regions, each as one call of a `Sequence`, and what Python does between them."""
+    """Writes regions, each as one call of a `Sequence`, and what Python does between them.
 
-    def __init__(self, plan: Plan, memory: Memory, team: Team | None = None, *, tried: bool = True) -> None:
-        self._team, self._tried = team, tried
+    Parameters
+    ----------
+    plan : Plan
+    memory : callable
+        As `Emitter` takes it.
+    team : Team, optional
+        Whose threads are the lanes, if there are several.
+    help : bool, optional
+        Whether the others of the team do their parts; by default what takes less time is found out.
+    alone : callable, optional
+        The ``bind`` of a program that does the same, for when they do not.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        memory: Memory,
+        team: Team | None = None,
+        *,
+        help: bool | None = None,
+        alone: Callable[..., Any] | None = None,
+    ) -> None:
+        self._team, self._help, self._alone = team, help, alone
         self._views: dict[Value, Call] = {}  # of what is there only when the function runs; written where needed
         self._sums: dict[Value, _Sum] = {}
         self._copies: dict[Value, str] = {}
@@ -67,13 +88,22 @@ class RegionEmitter(Emitter):
             else:
                 self._straight(each.calls[0])
         if shared:
-            assert self._team is not None
-            begin = ""
-            if self._tried:
-                trial = Trial(GAIN)
-                begin = f"{self._global(trial.begin)}()"
-                self._run.append(f"{self._global(trial.end)}()")
-            self._run.insert(start, f"{self._global(self._team.wake)}({begin})")
+            self._run[start:start] = self._begin()
+
+    def _begin(self) -> list[str]:
+        """The lines that come before regions of several lanes; one of those after them is written."""
+        assert self._team is not None
+        wake = self._global(self._team.wake)
+        if self._help is not None:
+            return [f"{wake}({self._help})"]
+        trial = Trial(GAIN)
+        begin, end = self._global(trial.begin), self._global(trial.end)
+        self._run.append(f"{end}()")
+        if self._alone is None:
+            return [f"{wake}({begin}())"]
+        self._bind.append(f"alone = {self._global(self._alone)}(state)")
+        inputs = ", ".join(f"input_{i}" for i in range(len(self.plan.recording.inputs) - 1))
+        return [f"if not {begin}():", f"    result = alone({inputs})", f"    {end}()", "    return result", f"{wake}(True)"]
 
     def _name(self, value: Value) -> str:
         if value in self._views:
@@ -251,4 +281,9 @@ class Together(Compiled):
         schedule(recording, late=True)
         lanes = 1 if self._team is None else self._team.lanes
         tried, streams = self._way
-        return RegionEmitter(Plan(recording, lanes=lanes, streams=streams), self._bytes, self._team, tried=tried)
+        alone = None
+        if tried and streams:
+            plain = RegionEmitter(Plan(recording, lanes=lanes), self._bytes, self._team, help=False)
+            alone, _ = plain.make()
+        plan = Plan(recording, lanes=lanes, streams=streams)
+        return RegionEmitter(plan, self._bytes, self._team, help=None if tried else True, alone=alone)
