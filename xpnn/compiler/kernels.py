@@ -23,7 +23,7 @@ from xpnn.compiler.chains import BOOLEAN, COMPARE, FLOAT, FUNCTIONS, INTEGER, TY
 from xpnn.compiler.llvm import compiled, flushing
 from xpnn.compiler.record import cast, where
 from xpnn.compiler.recording import Call, Number, Value
-from xpnn.compiler.streams import LINE, STREAM
+from xpnn.compiler.streams import LINE, SETTLED, STREAM
 
 
 @dataclass(eq=False)
@@ -203,7 +203,8 @@ class Kernel:
             kind = "i64" if each in bounds else "ptr"
             fetch += [f"%a{i} = getelementptr i64, ptr %table, i64 {i}", f"{each} = load {kind}, ptr %a{i}"]
         taken = ", ".join([*(f"ptr noalias {each}" for each in pointers), *(f"i64 {each}" for each in bounds)])
-        declared, call = flushing([f"call void @work({taken.replace('noalias ', '')})"])
+        work = [f"call void @work({taken.replace('noalias ', '')})"]
+        declared, call = flushing([*work, SETTLED] if self._streams else work)
         head = [*declared, *sorted(self._functions), f"define internal void @work({taken}) noinline {{", "entry:"]
         tail = ["end:", "ret void", "}", "define void @kernel(ptr %table) {", *fetch]
         return "\n".join([*head, *entry, *body, *tail, *call, "ret void", "}", STREAM if self._streams else ""])

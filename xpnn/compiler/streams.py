@@ -18,7 +18,6 @@ LINE = 64
 
 # bytes up to the first whole line of the target, whole lines, and what is left
 STREAM = """
-declare void @llvm.x86.sse.sfence()
 define internal void @stream(ptr noalias %to, ptr noalias %from, i64 %n) noinline "no-builtins" {
 entry:
   %place = ptrtoint ptr %to to i64
@@ -43,7 +42,6 @@ line:
   br i1 %more, label %line, label %last
 last:
   call void @words(ptr %to, ptr %from, i64 %stop, i64 %n)
-  call void @llvm.x86.sse.sfence()
   ret void
 }
 define internal void @words(ptr noalias %to, ptr noalias %from, i64 %first, i64 %stop) "no-builtins" {
@@ -62,21 +60,26 @@ word:
 end:
   ret void
 }
+declare void @llvm.x86.sse.sfence()
 !0 = !{i32 1}
 """
-"""``@stream(to, from, n)`` for LLVM: n bytes, a multiple of 4, are there before what the thread does next."""
+"""``@stream(to, from, n)`` for LLVM: copies n bytes, a multiple of 4."""
+
+SETTLED = "call void @llvm.x86.sse.sfence()"
+"""After it all that has been streamed is there before what the thread does next."""
 
 # %table: to, from, bytes
-_COPY = """
-define void @kernel(ptr %table) {
+_COPY = f"""
+define void @kernel(ptr %table) {{
   %at.from = getelementptr i64, ptr %table, i64 1
   %at.n = getelementptr i64, ptr %table, i64 2
   %to = load ptr, ptr %table
   %from = load ptr, ptr %at.from
   %n = load i64, ptr %at.n
   call void @stream(ptr %to, ptr %from, i64 %n)
+  {SETTLED}
   ret void
-}
+}}
 """
 
 
