@@ -1,14 +1,16 @@
 """Which calls lanes may do without waiting for each other: no lane may need what another has just done."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 import xpnn
 from xpnn import backends
-from xpnn.compiler import blas, gemm, regions, sequence, team
+from xpnn.compiler import blas, gemm, regions, sequence, team, together
 from xpnn.compiler import steps as stepping
 from xpnn.compiler.recording import Value
-from xpnn.compiler.regions import ALL, FIRST, PARTIAL, Access, Region, Work, arrange
+from xpnn.compiler.regions import AHEAD, ALL, FIRST, PARTIAL, Access, Region, Work, arrange, spread
 from xpnn.compiler.team import Team
 from xpnn.compiler.together import Together
 
@@ -137,6 +139,33 @@ def test_a_small_step_is_one_call(rng, sources, output, loss):
     assert not any(name in line for line in run for name in ("dot(", "out=", "_reduce"))
 
 
+BYTES = Value(np.zeros((10, 8), np.int8))  # as ROWS, in a slot
+
+
+@pytest.mark.parametrize(
+    ("regions_", "spreads"),
+    [
+        ([(2, [writes(BYTES), reads(BYTES)]), (2, [reads(BYTES)])], True),
+        ([(2, [writes(BYTES), reads(BYTES, (3, 8, 10))])], True),  # some columns
+        ([(2, [writes(BYTES)]), (2, [reads(BYTES, ALL)])], False),
+        ([(2, [writes(BYTES)]), (2, [reads(BYTES, FIRST)])], False),
+        ([(2, [writes(BYTES)]), (2, [reads(BYTES, (0, 16, 5))])], False),  # the same memory in other rows
+        ([(2, [writes(BYTES, (8, 8, 9))])], False),  # not all rows
+        ([(2, [writes(BYTES)]), (3, [reads(BYTES)])], False),  # shared out in another way
+        ([(1, [writes(BYTES), reads(BYTES)])], False),
+    ],
+)
+def test_rows_that_one_lane_alone_touches_lie_apart(regions_, spreads, monkeypatch):
+    monkeypatch.setattr(sequence, "ROWS", 1)
+    found = spread([Region([work(*accesses)], lanes) for lanes, accesses in regions_], {BYTES: 7})
+    assert found == ({7: (2, 8 * AHEAD[0])} if spreads else {})
+
+
+def test_what_python_touches_is_not_spread():
+    region = Region([work(writes(BYTES))], 2)
+    assert not spread([region, work(reads(BYTES, ALL), how="")], {BYTES: 7})
+
+
 needs_lanes = pytest.mark.skipif(not (gemm.available() and team.available()), reason="no products or no teams")
 
 
@@ -176,6 +205,7 @@ def test_lanes_wait_for_each_other_once_in_a_step(rows, rng, sources, shared):
     network = xpnn.mlp([64, 100, 50, 10], output="softmax")
     xpnn.fit(network, X, y, loss="categorical_crossentropy", optimizer=xpnn.Adam(), epochs=1)
     assert sources[0].count("Sequence(team, 2") == 2
+    assert ("spread" in sources[0]) == (rows == 200)  # of few rows all lanes read what each has made
 
 
 @needs_lanes
@@ -252,9 +282,12 @@ def test_sums_of_numbers_whose_bytes_are_in_another_order(order, rng):
 
 
 @needs_lanes
+@pytest.mark.parametrize("streams", [False, True], ids=["in caches", "streamed"])
 @pytest.mark.parametrize("seed", range(40))
-def test_no_lane_needs_what_another_has_just_done(seed, shared, one_after_the_other):
+def test_no_lane_needs_what_another_has_just_done(seed, streams, shared, one_after_the_other, monkeypatch):
     """Then it makes no difference which one comes first, not in the last bit."""
+    monkeypatch.setattr(together, "Exchange", lambda team: SimpleNamespace(streams=lambda: streams))
+    monkeypatch.setattr(together, "FEW", 0)
     rng = np.random.default_rng(seed)
     lanes, dtype = int(rng.integers(2, 5)), ("float32", "float64")[seed % 2]
     shared(lanes)

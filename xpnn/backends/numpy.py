@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.backends.generic import Backend, Function, T
+from xpnn.compiler import streams
 from xpnn.compiler.blas import threads
 from xpnn.compiler.parallel import on_threads
 from xpnn.compiler.rows import Rows
@@ -99,7 +100,9 @@ class Gather:
 
 
 def _take(array: NDArray[Any], rows: NDArray[Any], out: NDArray[Any]) -> None:
-    if array.flags.c_contiguous:
+    if __import__("os").environ.get("GA") and streams.gathers(array, rows):
+        streams.gather(array, rows, out)
+    elif array.flags.c_contiguous:
         np.take(array, rows, axis=0, out=out, mode="clip")  # the other modes would copy; no row is out of bounds
     else:  # of which take would copy the whole first
         out[...] = array[rows]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -152,7 +152,7 @@ class Emitter:
         value = call.result
         assert isinstance(value, Value)
         if all(each in self._fixed for each in call.reads):
-            arguments = _fill((call.arguments, call.options), self._fixed)
+            arguments = fill((call.arguments, call.options), self._fixed)
             self._hold(value, call.function(*arguments[0], **arguments[1]))
             return
         early = self._early(call)
@@ -392,9 +392,10 @@ def _common(call: Call) -> Any:
     return np.result_type(*dtypes) if dtypes else np.dtype(bool)
 
 
-def _fill(tree: Any, arrays: dict[Value, NDArray[Any]]) -> Any:
+def fill(tree: Any, arrays: Mapping[Value, NDArray[Any]]) -> Any:
+    """A tree of arguments with the arrays for its values."""
     if isinstance(tree, tuple | list):
-        return type(tree)(_fill(each, arrays) for each in tree)
+        return type(tree)(fill(each, arrays) for each in tree)
     if isinstance(tree, dict):
-        return {name: _fill(each, arrays) for name, each in tree.items()}
+        return {name: fill(each, arrays) for name, each in tree.items()}
     return arrays[tree] if isinstance(tree, Value) else tree

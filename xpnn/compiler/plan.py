@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from xpnn.compiler import llvm
 from xpnn.compiler.chains import Chain
 from xpnn.compiler.recording import Call, Number, Recording, Value, flat
-from xpnn.compiler.regions import Planner, Region, Work, arrange, exchanged
+from xpnn.compiler.regions import Planner, Region, Work, arrange, exchanged, spread
 from xpnn.compiler.shares import CannotShare, Shares
 
 BLOCK = 1 << 15
@@ -87,6 +87,8 @@ class Plan:
         All of it once more, where several lanes do it; see `xpnn.compiler.regions`.
     streamed : set of Value
         What is given and written over past the caches.
+    spread : dict of int to (int, int)
+        Slots of which each lane touches its own rows only: for how many lanes, and bytes between what they touch.
     """
 
     def __init__(
@@ -146,6 +148,7 @@ class Plan:
         self.registers: set[Value] = set()
         self.sizes: list[int] = []
         self._assign()
+        self.spread = spread(self.order, self.slots)
 
     def home(self, value: Value) -> Value:
         """Whose memory the value lies in, once joined."""

@@ -24,6 +24,7 @@ from xpnn.compiler import gemm, loops, sequence
 from xpnn.compiler.chains import Chain
 from xpnn.compiler.recording import Call, Value
 from xpnn.compiler.sequence import Piece, cuts
+from xpnn.compiler.streams import LINE
 
 ALL, FIRST, PARTIAL = "all", "first", "partial"
 """Ways to touch memory: every lane all of it, the first lane alone, or that one its part of a sum while the others
@@ -34,6 +35,9 @@ PART = 1 << 19
 
 CHAIN = 1 << 17
 """The same of element-wise calls: elements times calls times bytes."""
+
+AHEAD = 64, 1 << 17
+"""Rows, and bytes at most, that are fetched ahead: some 60 rows of up to a kilobyte were seen to be, 40 of two."""
 
 FUNCTION = 8
 """How many calls of a chain a function such as exp takes as long as."""
@@ -155,6 +159,27 @@ def exchanged(order: list[Work | Region]) -> set[Value]:
     shared = [each for each in order if isinstance(each, Region) and each.lanes > 1]
     accesses = (access for region in shared for work in region.works for access in work.accesses)
     return {each.home for each in accesses if each.how == ALL and not each.writes}
+
+
+def spread(order: list[Work | Region], slots: Mapping[Value, int]) -> dict[int, tuple[int, int]]:
+    """The slots of which each lane touches its own rows only: for how many lanes, and what to leave between these.
+
+    What processors fetch ahead is beyond the rows of one lane what another one is about to write.
+    """
+    found: defaultdict[int, set[Any]] = defaultdict(set)
+    for each in order:
+        lanes, works = (each.lanes, each.works) if isinstance(each, Region) else (1, [each])
+        for access in (access for work in works for access in work.accesses if access.home in slots):
+            start, row, n = access.how if isinstance(access.how, tuple) else (0, 0, 0)
+            whole = access.home.array.nbytes == n * row and start < row
+            found[slots[access.home]].add((lanes, row, n) if whole else None)
+    result = {}
+    for slot, ways in found.items():
+        way = next(iter(ways))
+        if len(ways) == 1 and way is not None and len(cuts(way[2], way[0])) > 1:
+            lanes, row, _ = way
+            result[slot] = lanes, -(-min(AHEAD[0] * row, AHEAD[1]) // LINE) * LINE
+    return result
 
 
 class Planner:

@@ -77,7 +77,32 @@ class Late:
         return argument.T if self.transposed else argument
 
 
-Some = NDArray[Any] | Late
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """In place of an array of which each lane touches its own rows only: those of each lane lie in another place.
+
+    Attributes
+    ----------
+    of : tuple of ndarray
+        For each lane one of the array's shape, of which its rows count.
+    """
+
+    of: tuple[NDArray[Any], ...]
+
+    @property
+    def T(self) -> Spread:  # noqa: N802
+        """Transposed."""
+        return Spread(tuple(each.T for each in self.of))
+
+    def reshape(self, *shape: int) -> Spread:
+        """In another shape."""
+        return Spread(tuple(each.reshape(shape) for each in self.of))
+
+
+Known = NDArray[Any] | Spread
+"""An array that is always the same one."""
+
+Some = Known | Late
 """An array, now or later."""
 
 
@@ -146,7 +171,7 @@ class Sequence:
         words = [*loop, stop - first, len(arrays), *arrays, *steps]
         self._add(lane, loops.caller(), words, [0] * 4 + [step * first for step in steps])
 
-    def product(self, a: Some, b: NDArray[Any], out: Some) -> None:
+    def product(self, a: Some, b: Known, out: Some) -> None:
         """``out = a b``: each lane its rows of a."""
         for lane, (first, stop) in enumerate(cuts(_like(out).shape[0], self._lanes)):
             self._product(lane, a, b, out, rows=slice(first, stop))
@@ -159,7 +184,7 @@ class Sequence:
     def partial(
         self,
         a: Some,
-        b: NDArray[Any],
+        b: Known,
         parts: tuple[Some, ...],
         shown: tuple[NDArray[Any], ...],
         pieces: tuple[Piece, ...],
@@ -168,8 +193,8 @@ class Sequence:
 
         If they are `shown`, copies of what the others will add up are streamed.
         """
-        for lane, (first, stop) in enumerate(cuts(b.shape[0], self._lanes)):
-            self._product(lane, a, b[first:stop], parts[lane], columns=slice(first, stop))
+        for lane, (first, stop) in enumerate(cuts(_like(b).shape[0], self._lanes)):
+            self._product(lane, a, _of(lane, b)[first:stop], parts[lane], columns=slice(first, stop))
         for lane, (part, copy) in enumerate(zip(parts, shown, strict=False)):
             for other, first, stop in self._shares(pieces):
                 if other != lane:
@@ -210,15 +235,17 @@ class Sequence:
         self,
         lane: int,
         a: Some,
-        b: NDArray[Any],
+        b: Known,
         out: Some,
         rows: slice = slice(None),
         columns: slice = slice(None),
     ) -> None:
+        a, out = _of(lane, a), _of(lane, out)
         result = _like(out)[rows]
-        shown = a.of(a.like) if isinstance(a, Late) else a
-        words, _, at_out = gemm.words(shown[rows, columns], b, result)
-        (n, m), k = result.shape, b.shape[0]
+        shown: NDArray[Any] = a.of(a.like) if isinstance(a, Late) else _of(lane, a)
+        right: NDArray[Any] = _of(lane, b)
+        words, _, at_out = gemm.words(shown[rows, columns], right, result)
+        (n, m), k = result.shape, right.shape[0]
         function = gemm.function(n, m, k, result.dtype)
         assert function is not None
         table = self._add(lane, function, words)
@@ -228,7 +255,7 @@ class Sequence:
         if isinstance(a, Late):
 
             def anew(x: NDArray[Any]) -> tuple[Any, int, int]:
-                words, at_a, _ = gemm.words(a.of(x)[rows, columns], b, result)
+                words, at_a, _ = gemm.words(a.of(x)[rows, columns], right, result)
                 table[:] = words
                 return table, at_a, words[at_a] - gemm.address(x)
 
@@ -238,7 +265,8 @@ class Sequence:
         """A call with a table of these words: numbers, and, so many bytes after their begin, addresses of arrays."""
         table = (ctypes.c_int64 * len(words))()
         starts = starts or [0] * len(words)
-        for i, (word, start) in enumerate(zip_longest(words, starts, fillvalue=0)):
+        for i, (each, start) in enumerate(zip_longest(words, starts, fillvalue=0)):
+            word = _of(lane, each)
             if isinstance(word, Late):
                 self._arguments[word.argument].tell(table, i, start, whole=True)
             else:
@@ -284,8 +312,14 @@ def _addition(dtype: Any) -> tuple[int, int]:
     return loop
 
 
+def _of(lane: int, each: Any) -> Any:
+    """What a lane works on in place of an array."""
+    return each.of[lane] if isinstance(each, Spread) else each
+
+
 def _like(array: Some) -> NDArray[Any]:
-    return array.like if isinstance(array, Late) else array
+    like: NDArray[Any] = array.like if isinstance(array, Late) else _of(0, array)
+    return like
 
 
 def _code(function: Function) -> int:

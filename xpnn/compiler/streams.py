@@ -10,11 +10,18 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from xpnn.compiler import llvm
 
 LINE = 64
 """Bytes that a processor's caches hold together."""
+
+_BLOCK = 1 << 14
+"""Bytes of rows that are put together in a core's first cache."""
 
 # bytes up to the first whole line of the target, whole lines, and what is left
 STREAM = """
@@ -87,3 +94,73 @@ define void @kernel(ptr %table) {{
 def copier() -> Callable[[int], None]:
     """What copies in this way, given the address of a table: to where, from where, and how many bytes."""
     return llvm.compiled(STREAM + _COPY, ctypes.c_void_p)
+
+
+# %table: to, from, the numbers of rows, how many, bytes of a row
+_ROWS = f"""
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+define void @kernel(ptr %table) {{
+entry:
+  %block = alloca [{_BLOCK} x i8], align {LINE}
+  %at.from = getelementptr i64, ptr %table, i64 1
+  %at.rows = getelementptr i64, ptr %table, i64 2
+  %at.n = getelementptr i64, ptr %table, i64 3
+  %at.bytes = getelementptr i64, ptr %table, i64 4
+  %to = load ptr, ptr %table
+  %from = load ptr, ptr %at.from
+  %rows = load ptr, ptr %at.rows
+  %n = load i64, ptr %at.n
+  %bytes = load i64, ptr %at.bytes
+  %fit = udiv i64 {_BLOCK}, %bytes
+  br label %next
+next:
+  %i = phi i64 [0, %entry], [%stop, %full]
+  %left = sub i64 %n, %i
+  %all = icmp slt i64 %left, %fit
+  %count = select i1 %all, i64 %left, i64 %fit
+  %stop = add i64 %i, %count
+  %any = icmp sgt i64 %count, 0
+  br i1 %any, label %row, label %end
+row:
+  %j = phi i64 [0, %next], [%j.next, %row]
+  %which = add i64 %i, %j
+  %at = getelementptr i64, ptr %rows, i64 %which
+  %number = load i64, ptr %at
+  %start = mul i64 %number, %bytes
+  %source = getelementptr i8, ptr %from, i64 %start
+  %inside = mul i64 %j, %bytes
+  %target = getelementptr i8, ptr %block, i64 %inside
+  call void @llvm.memcpy.p0.p0.i64(ptr %target, ptr %source, i64 %bytes, i1 false)
+  %j.next = add i64 %j, 1
+  %more = icmp slt i64 %j.next, %count
+  br i1 %more, label %row, label %full
+full:
+  %begin = mul i64 %i, %bytes
+  %place = getelementptr i8, ptr %to, i64 %begin
+  %together = mul i64 %count, %bytes
+  call void @stream(ptr %place, ptr %block, i64 %together)
+  br label %next
+end:
+  {SETTLED}
+  ret void
+}}
+"""
+
+
+@cache
+def _gatherer() -> Callable[[int], None]:
+    return llvm.compiled(STREAM + _ROWS, ctypes.c_void_p)
+
+
+def gathers(array: NDArray[Any], rows: NDArray[Any]) -> bool:
+    """Whether `gather` can be used for rows of an array."""
+    size = array.nbytes // max(1, len(array))
+    whole = array.flags.c_contiguous and rows.flags.c_contiguous and rows.dtype == np.int64
+    return whole and 0 < size <= _BLOCK and not size % 4
+
+
+def gather(array: NDArray[Any], rows: NDArray[Any], out: NDArray[Any]) -> None:
+    """``out = array[rows]``, past the caches; no row may be out of bounds."""
+    size = array.nbytes // len(array)
+    table = (ctypes.c_int64 * 5)(*(each.ctypes.data for each in (out, array, rows)), len(rows), size)
+    _gatherer()(ctypes.addressof(table))

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.compiler import Compiled, gemm, loops, sequence, team
-from xpnn.compiler.emit import Emitter, Memory
+from xpnn.compiler.emit import Emitter, Memory, fill
 from xpnn.compiler.exchange import Exchange
 from xpnn.compiler.plan import Plan
 from xpnn.compiler.recording import Call, Recording, Value
 from xpnn.compiler.regions import Region, Work, turned
 from xpnn.compiler.schedule import schedule
-from xpnn.compiler.sequence import Late, Sequence, cuts
+from xpnn.compiler.sequence import Late, Sequence, Spread, cuts
 from xpnn.compiler.streams import LINE
 from xpnn.compiler.team import Team
 from xpnn.compiler.trial import Trial
@@ -66,6 +66,7 @@ class RegionEmitter(Emitter):
         self._team, self._help, self._alone = team, help, alone
         self._views: dict[Value, Call] = {}  # of what is there only when the function runs; written where needed
         self._sums: dict[Value, _Sum] = {}
+        self._spread: dict[str, str] = {}
         self._copies: dict[Value, str] = {}
         self._given: dict[Value, int] = {}  # to the sequence that is being written
         self._partials = 0
@@ -103,7 +104,13 @@ class RegionEmitter(Emitter):
             return [f"{wake}({begin}())"]
         self._bind.append(f"alone = {self._global(self._alone)}(state)")
         inputs = ", ".join(f"input_{i}" for i in range(len(self.plan.recording.inputs) - 1))
-        return [f"if not {begin}():", f"    result = alone({inputs})", f"    {end}()", "    return result", f"{wake}(True)"]
+        return [
+            f"if not {begin}():",
+            f"    result = alone({inputs})",
+            f"    {end}()",
+            "    return result",
+            f"{wake}(True)",
+        ]
 
     def _name(self, value: Value) -> str:
         if value in self._views:
@@ -126,6 +133,28 @@ class RegionEmitter(Emitter):
         self._bind += [f"{name} = {self._global(Sequence)}({members}, {region.lanes}, {len(arguments)})", *lines]
         self._run.append(f"{name}({', '.join(arguments)})")
 
+    # where each lane has its rows
+
+    def _place(self, value: Value, name: tuple[str, int], shape: tuple[int, ...], nbytes: int) -> None:
+        lanes, gap = self.plan.spread.get(name[1], (1, 0)) if name[0] == "slot" else (1, 0)
+        nbytes += (lanes - 1) * gap
+        super()._place(value, name, shape, nbytes)
+        if lanes > 1 and value.name not in self._spread:
+            memory, like = self.memory(name, nbytes), self._fixed[value]
+            own = (memory[gap * lane :][: like.nbytes].view(like.dtype).reshape(shape) for lane in range(lanes))
+            self._spread[value.name] = self._global(Spread(tuple(own)), "spread")
+
+    def _view(self, call: Call) -> None:
+        super()._view(call)
+        assert isinstance(call.result, Value)
+        spread = [self._spread[each.name] for each in call.reads if each.name in self._spread]
+        if spread and call.result in self._fixed:
+            (base,), (name,) = call.reads, spread
+            arrays = self.names[name].of
+            filled = (fill((call.arguments, call.options), {base: each}) for each in arrays)
+            own = tuple(call.function(*arguments, **options) for arguments, options in filled)
+            self._spread[call.result.name] = self._global(Spread(own), "spread")
+
     # what a sequence is told of each work
 
     def _chain(self, work: Work, lanes: int) -> list[Any]:
@@ -133,7 +162,7 @@ class RegionEmitter(Emitter):
         function, operands = self._compiled(work.chain)
         touched = [each for call in work.calls for each in (*call.reads, call.result) if isinstance(each, Value)]
         late = {each.name: each for each in touched if self.plan.late(each)}
-        arrays = [self._array(late[each]) if each in late else each for each in operands]
+        arrays = [self._array(late[each]) if each in late else self._spread.get(each, each) for each in operands]
         return [function, _tuple(arrays), work.pieces, work.chain.width]
 
     def _function(self, work: Work, lanes: int) -> list[Any]:
@@ -160,7 +189,7 @@ class RegionEmitter(Emitter):
         shape: tuple[int, ...] = call.result.array.shape
         if call.kind == "product":
             a, b = call.arguments
-            n, factors = b.array.shape[0], (self._factor(a), self._name(b))
+            n, factors = b.array.shape[0], (self._factor(a), self._array(b))
         elif call.kind == "inner":
             a, b = call.arguments
             n, shape = a.array.size, (1, 1)
@@ -168,7 +197,7 @@ class RegionEmitter(Emitter):
         else:  # summed up along its columns
             (x,) = call.reads
             n, shape = x.array.shape[0], (1, x.array.shape[1])
-            factors = self._ones((1, n), x), self._name(x)
+            factors = self._ones((1, n), x), self._array(x)
         streams = self.plan.streams and call.result.array.nbytes >= FEW * LINE
         parts, shown = self._in_parts(call, n, lanes, shape, streams=streams)
         return [*factors, parts, shown, work.pieces]
@@ -234,7 +263,9 @@ class RegionEmitter(Emitter):
         same = shape is None or shape == value.array.shape
         if self.plan.late(value):
             return self._late(value, value.array if shape is None else value.array.reshape(shape))
-        return self._name(value) if same else f"{self._name(value)}.reshape{shape}"
+        name = self._name(value)
+        name = self._spread.get(name, name)
+        return name if same else f"{name}.reshape{shape}"
 
     def _late(self, value: Value, like: NDArray[Any], transposed: str = "") -> str:
         """The place of an array among the sequence's arguments."""
