@@ -205,7 +205,7 @@ def test_lanes_wait_for_each_other_once_in_a_step(rows, rng, sources, shared):
     network = xpnn.mlp([64, 100, 50, 10], output="softmax")
     xpnn.fit(network, X, y, loss="categorical_crossentropy", optimizer=xpnn.Adam(), epochs=1)
     assert sources[0].count("Sequence(team, 2") == 2
-    assert ("spread" in sources[0]) == (rows == 200)  # of few rows all lanes read what each has made
+    assert "spread" in sources[0]
 
 
 @needs_lanes
