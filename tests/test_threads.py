@@ -15,7 +15,7 @@ import pytest
 
 import xpnn
 from xpnn.backends.numpy import Gather
-from xpnn.compiler import blas, parallel, team
+from xpnn.compiler import blas, exchange, parallel, team
 from xpnn.compiler.parallel import on_threads
 from xpnn.compiler.rows import Rows
 from xpnn.compiler.team import Team
@@ -248,8 +248,34 @@ def test_wherever_it_is_interrupted_their_number_is_as_before():
 # what is done on them
 
 
+@pytest.fixture(params=[False, True], ids=["in caches", "streamed"])
+def streamed(request, monkeypatch):
+    """How what several threads will read is put into memory."""
+    if request.param and not team.available():
+        pytest.skip("no machine code here")
+    monkeypatch.setattr(exchange, "now", request.param)
+
+
+@pytest.mark.usefixtures("streamed")
+@pytest.mark.parametrize("shape", [(50,), (50, 1), (50, 13), (50, 64), (50, 3, 5), (50, 4096), (50, 5000)], ids=str)
+@pytest.mark.parametrize("kind", ["float32", "float64", "int64", "bool"])
+def test_rows_are_gathered_of_any_array(shape, kind, rng):
+    take, x = Gather(), rng.normal(size=shape).astype(kind)
+    laid_out = (x, x[::-1], np.asfortranarray(x), x.copy())
+    for array in laid_out:
+        for rows in (rng.permutation(50)[:21], rng.permutation(50)[:7], np.arange(50)[::3], np.arange(9, dtype="i4")):
+            np.testing.assert_array_equal(take("X", array, rows), array[rows])
+            np.testing.assert_array_equal(take("y", array[rows], np.arange(5)), array[rows[:5]])
+
+
+@pytest.mark.usefixtures("streamed")
 def test_a_gather_interrupted_anywhere_is_right_the_next_time(rng):
-    X, rows, take = rng.normal(size=(1000, 700)), rng.permutation(1000), Gather()
+    for n in (1000, 20):
+        gather_interrupted(rng, n)
+
+
+def gather_interrupted(rng, n):
+    X, rows, take = rng.normal(size=(1000, 700)), rng.permutation(1000)[:n], Gather()
     for where in at_every_place(lambda: take("X", X, rows), "compiler/parallel.py", "backends/numpy.py"):
         np.testing.assert_array_equal(take("X", X, rows), X[rows], err_msg=where)
 

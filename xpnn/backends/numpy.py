@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.backends.generic import Backend, Function, T
-from xpnn.compiler import streams
+from xpnn.compiler import exchange, streams
 from xpnn.compiler.blas import threads
 from xpnn.compiler.parallel import on_threads
 from xpnn.compiler.rows import Rows
@@ -75,6 +75,7 @@ class Gather:
     def __init__(self) -> None:
         self._memory: dict[str, NDArray[Any]] = {}
         self._views: dict[tuple[str, int], NDArray[Any]] = {}
+        self._streams: dict[tuple[str, int], streams.Rows] = {}
 
     def __call__(self, name: str, array: Any, rows: Any) -> NDArray[Any]:
         """The rows; of as many as before the same array."""
@@ -82,12 +83,25 @@ class Gather:
             return np.take(array, rows, axis=0)
         n, out = len(rows), self._out(name, len(rows), array)
         if out.nbytes < MUCH:
-            _take(array, rows, out)
+            if exchange.now:
+                self._stream(name, array, rows, out)
+            else:
+                _take(array, rows, out)
             return out
         lanes = threads.count()
         cuts = [n * i // lanes for i in range(lanes + 1)]
         on_threads([partial(_take, array, rows[i:j], out[i:j]) for i, j in itertools.pairwise(cuts)])
         return out
+
+    def _stream(self, name: str, array: NDArray[Any], rows: NDArray[Any], out: NDArray[Any]) -> None:
+        """Past the caches of this thread's processor, for others that will read some of it."""
+        if rows.dtype != np.int64 or not rows.flags.c_contiguous or not streams.Rows.fit(array):
+            _take(array, rows, out)
+            return
+        stream = self._streams.get((name, len(rows)))
+        if stream is None or stream.array is not array or stream.out is not out:
+            stream = self._streams[name, len(rows)] = streams.Rows(array, out)
+        stream(rows)
 
     def _out(self, name: str, n: int, array: NDArray[Any]) -> NDArray[Any]:
         memory = self._memory.get(name)
@@ -100,9 +114,7 @@ class Gather:
 
 
 def _take(array: NDArray[Any], rows: NDArray[Any], out: NDArray[Any]) -> None:
-    if __import__("os").environ.get("GA") and streams.gathers(array, rows):
-        streams.gather(array, rows, out)
-    elif array.flags.c_contiguous:
+    if array.flags.c_contiguous:
         np.take(array, rows, axis=0, out=out, mode="clip")  # the other modes would copy; no row is out of bounds
     else:  # of which take would copy the whole first
         out[...] = array[rows]

@@ -30,6 +30,10 @@ SIDE = 128
 """Rows and columns of a matrix that each lane makes a part of, and adds up some rows of."""
 
 
+now = False
+"""Whether what threads make for each other is streamed in the training whose step came last."""
+
+
 class Exchange:
     """What the lanes of a team exchange, and how.
 

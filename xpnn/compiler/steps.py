@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from xpnn.compiler import Compiled, together
+from xpnn.compiler import Compiled, exchange, together
 from xpnn.compiler.blas import threads
 from xpnn.compiler.emit import Emitter
 from xpnn.compiler.lanes import LaneEmitter
@@ -50,11 +50,13 @@ class Steps:
         """One step."""
         n, work = len(x), self._work * len(x)
         if work < ALONE[0]:
+            exchange.now = False
             return self._alone(state, x, *rest)
         if self._alone.gave_up or self._together.gave_up:  # call by call then, on all threads of BLAS
             return self._function(self._xp, state, x, *rest)
         if together.available() and work * x.itemsize >= WORTH:
             self._together.use(threads.count())
+            exchange.now = self._together.streams
             return threads.one(self._together, state, x, *rest)
         if together.available() or work < ALONE[1]:
             return threads.one(self._alone, state, x, *rest)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.compiler import llvm
+from xpnn.compiler import gemm, llvm
 
 LINE = 64
 """Bytes that a processor's caches hold together."""
@@ -152,15 +152,27 @@ def _gatherer() -> Callable[[int], None]:
     return llvm.compiled(STREAM + _ROWS, ctypes.c_void_p)
 
 
-def gathers(array: NDArray[Any], rows: NDArray[Any]) -> bool:
-    """Whether `gather` can be used for rows of an array."""
-    size = array.nbytes // max(1, len(array))
-    whole = array.flags.c_contiguous and rows.flags.c_contiguous and rows.dtype == np.int64
-    return whole and 0 < size <= _BLOCK and not size % 4
+class Rows:
+    """``rows(numbers)`` puts those rows of an array into another, past the caches; none may be out of bounds.
 
+    Parameters
+    ----------
+    array, out : ndarray
+    """
 
-def gather(array: NDArray[Any], rows: NDArray[Any], out: NDArray[Any]) -> None:
-    """``out = array[rows]``, past the caches; no row may be out of bounds."""
-    size = array.nbytes // len(array)
-    table = (ctypes.c_int64 * 5)(*(each.ctypes.data for each in (out, array, rows)), len(rows), size)
-    _gatherer()(ctypes.addressof(table))
+    def __init__(self, array: NDArray[Any], out: NDArray[Any]) -> None:
+        self.array, self.out = array, out
+        self._gather, size = _gatherer(), array.nbytes // len(array)
+        self._table = (ctypes.c_int64 * 5)(gemm.address(out), gemm.address(array), 0, 0, size)
+        self._address = ctypes.addressof(self._table)
+
+    @staticmethod
+    def fit(array: NDArray[Any]) -> bool:
+        """Whether it can be done with rows of this array."""
+        size = array.nbytes // max(1, len(array))
+        return array.flags.c_contiguous and 0 < size <= _BLOCK and not size % 4
+
+    def __call__(self, numbers: NDArray[np.int64]) -> None:
+        """Put them there."""
+        self._table[2:4] = [gemm.address(numbers), len(numbers)]
+        self._gather(self._address)

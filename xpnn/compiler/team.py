@@ -255,6 +255,11 @@ class Team:
         boxes = range(self._boxes, self._boxes + _BOX * (self.lanes - 1), _BOX)
         return sum(ctypes.c_int64.from_address(box + 128).value for box in boxes)
 
+    @property
+    def helps(self) -> bool:
+        """Whether others are to do parts."""
+        return not self._alone.value
+
     def wake(self, others: bool = True) -> None:
         """See to it that others look out for parts, if there can be any more threads; or one does all."""
         self._alone.value = not others

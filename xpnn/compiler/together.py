@@ -306,6 +306,11 @@ class Together(Compiled):
         if way != self._way:
             self._way, self._latest = way, None
 
+    @property
+    def streams(self) -> bool:
+        """Whether lanes exchange something, and what they do is streamed."""
+        return self._way[1] and self._team is not None and self._team.helps
+
     def _emitter(self, recording: Recording, chained: bool) -> Emitter:
         if not (chained and gemm.available() and sequence.available()):
             return super()._emitter(recording, chained)
