@@ -46,7 +46,7 @@ def clock(monkeypatch):
 @pytest.fixture
 def timed(clock, monkeypatch):
     """An exchange whose two ways take the seconds that are in the dict `took`."""
-    members, took = Members(), {False: 1.0, True: 1.0}
+    members, took = Members(), {False: 1e-5, True: 1e-5}
 
     def one_of(way):
         def run():
@@ -67,39 +67,40 @@ def test_it_streams_what_takes_clearly_less_time_so(timed):
 
 def test_it_is_found_out_again_after_a_while(timed, clock):
     found = timed.new()
-    timed.took[True] = 0.1
+    timed.took[True] = 1e-6
     assert not found.streams()
     clock.passes(1.01 * EVERY)
     assert found.streams()
-    timed.took[True] = 2.0
+    timed.took[True] = 2e-5
     assert found.streams()
     clock.passes(1.01 * EVERY)
     assert not found.streams()
 
 
 def test_nothing_is_found_out_if_no_other_thread_takes_part(timed, clock):
-    timed.took[True] = 0.1
+    timed.took[True] = 1e-6
     found = timed.new()
-    timed.members.there, timed.took[True] = False, 2.0
+    timed.members.there, timed.took[True] = False, 2e-5
     clock.passes(1.01 * EVERY)
     assert found.streams()
 
 
 def test_others_of_a_new_team_are_waited_for(timed, clock, monkeypatch):
-    timed.took[True], timed.members.there = 0.1, False
+    timed.took[True], timed.members.there = 1e-6, False
     waited = []
 
     def comes(seconds):
+        clock.passes(seconds)
         waited.append(seconds)
         timed.members.there = len(waited) == 3
 
     monkeypatch.setattr(exchange, "sleep", comes)
     assert timed.new().streams()
-    assert waited == [exchange.WAIT[0]] * 3
+    assert waited == [exchange.WAIT[1]] * 3
 
 
 def test_but_not_for_ever(timed):
-    timed.took[True], timed.members.there = 0.1, False
+    timed.took[True], timed.members.there = 1e-6, False
     assert not timed.new().streams()
 
 

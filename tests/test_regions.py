@@ -157,13 +157,21 @@ BYTES = Value(np.zeros((10, 8), np.int8))  # as ROWS, in a slot
 )
 def test_rows_that_one_lane_alone_touches_lie_apart(regions_, spreads, monkeypatch):
     monkeypatch.setattr(sequence, "ROWS", 1)
-    found = spread([Region([work(*accesses)], lanes) for lanes, accesses in regions_], {BYTES: 7})
+    found = spread([Region([work(*accesses)], lanes) for lanes, accesses in regions_], {BYTES: 7}, set())
     assert found == ({7: (2, 8 * AHEAD[0])} if spreads else {})
 
 
-def test_what_python_touches_is_not_spread():
+def test_what_python_touches_is_not_spread(monkeypatch):
+    monkeypatch.setattr(sequence, "ROWS", 1)
     region = Region([work(writes(BYTES))], 2)
-    assert not spread([region, work(reads(BYTES, ALL), how="")], {BYTES: 7})
+    assert not spread([region, work(reads(BYTES, ALL), how="")], {BYTES: 7}, set())
+
+
+def test_what_is_joined_is_not_spread(monkeypatch):
+    monkeypatch.setattr(sequence, "ROWS", 1)
+    region = Region([work(writes(BYTES)), work(reads(BYTES))], 2)
+    assert spread([region], {BYTES: 7}, set())
+    assert not spread([region], {BYTES: 7}, {BYTES})
 
 
 needs_lanes = pytest.mark.skipif(not (gemm.available() and team.available()), reason="no products or no teams")

@@ -23,8 +23,8 @@ ROUNDS = 4
 GAIN = 0.2
 """The part of the time that streaming must save."""
 
-WAIT = 1e-4, 20
-"""Seconds, and times: so often the other threads of a new team are waited for."""
+WAIT = 3e-3, 1e-4
+"""Seconds in which the other threads of a new team are waited for, and from look to look."""
 
 SIDE = 128
 """Rows and columns of a matrix that each lane makes a part of, and adds up some rows of."""
@@ -46,11 +46,10 @@ class Exchange:
         self._team, self._next, self._streams = team, 0.0, False
         self._ways = {False: self._way(streams=False), True: self._way(streams=True)}
         team.wake()
-        seconds, times = WAIT
-        for _ in range(times):
-            if threads.one(self._found):
-                break
-            sleep(seconds)
+        seconds, between = WAIT
+        until = perf_counter() + seconds
+        while not threads.one(self._found) and perf_counter() < until:
+            sleep(between)
 
     def streams(self) -> bool:
         """Whether it is to be streamed now."""

@@ -148,7 +148,7 @@ class Plan:
         self.registers: set[Value] = set()
         self.sizes: list[int] = []
         self._assign()
-        self.spread = spread(self.order, self.slots)
+        self.spread = spread(self.order, self.slots, {whole for whole, _ in self.parts.values()})
 
     def home(self, value: Value) -> Value:
         """Whose memory the value lies in, once joined."""

@@ -161,18 +161,21 @@ def exchanged(order: list[Work | Region]) -> set[Value]:
     return {each.home for each in accesses if each.how == ALL and not each.writes}
 
 
-def spread(order: list[Work | Region], slots: Mapping[Value, int]) -> dict[int, tuple[int, int]]:
+def spread(order: list[Work | Region], slots: Mapping[Value, int], joined: set[Value]) -> dict[int, tuple[int, int]]:
     """The slots of which each lane touches its own rows only: for how many lanes, and what to leave between these.
 
-    What processors fetch ahead is beyond the rows of one lane what another one is about to write.
+    What processors fetch ahead is beyond the rows of one lane what another one is about to write. What is joined has
+    to lie in one piece.
     """
     found: defaultdict[int, set[Any]] = defaultdict(set)
+    for whole in joined & slots.keys():
+        found[slots[whole]].add(None)
     for each in order:
         lanes, works = (each.lanes, each.works) if isinstance(each, Region) else (1, [each])
         for access in (access for work in works for access in work.accesses if access.home in slots):
             start, row, n = access.how if isinstance(access.how, tuple) else (0, 0, 0)
-            whole = access.home.array.nbytes == n * row and start < row
-            found[slots[access.home]].add((lanes, row, n) if whole else None)
+            fits = access.home.array.nbytes == n * row and start < row
+            found[slots[access.home]].add((lanes, row, n) if fits else None)
     result = {}
     for slot, ways in found.items():
         way = next(iter(ways))
