@@ -235,6 +235,22 @@ def test_what_another_lane_still_reads_is_not_written_over(rng, shared, one_afte
         np.testing.assert_allclose(compiled((W,), x), np.exp(p * (W @ p)).sum(0), rtol=1e-12)
 
 
+@needs_lanes
+@pytest.mark.parametrize("backwards", [False, True])
+def test_sums_of_products_of_what_each_lane_has_made(backwards, rng, shared, one_after_the_other):
+    def function(xp, state, x):
+        (w,) = state
+        u = xp.exp(xp.reshape(xp.matmul(x, w), (-1,)))  # a number for each row
+        return xp.matmul(u, u), xp.vecdot(xp.exp(-u), u)
+
+    shared(2)
+    one_after_the_other()
+    w, x = rng.normal(size=(7, 1)) / 7, rng.normal(size=(400, 7))
+    compiled = Together(function, xp)
+    compiled.use(2)
+    np.testing.assert_allclose(compiled((w,), x), function(np, (w,), x), rtol=1e-12)
+
+
 W, P = np.arange(12.0).reshape(3, 4) / 7, np.linspace(-1, 1, 20).reshape(5, 4)
 
 

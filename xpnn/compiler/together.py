@@ -193,7 +193,7 @@ class RegionEmitter(Emitter):
         elif call.kind == "inner":
             a, b = call.arguments
             n, shape = a.array.size, (1, 1)
-            factors = f"{self._name(a)}.reshape(1, {n})", f"{self._name(b)}.reshape({n}, 1)"
+            factors = self._array(a, (1, n)), self._array(b, (n, 1))
         else:  # summed up along its columns
             (x,) = call.reads
             n, shape = x.array.shape[0], (1, x.array.shape[1])
