@@ -110,6 +110,15 @@ def test_rows_are_gathered_as_the_generic_backend_does(lib, dtype, rng, monkeypa
                 np.testing.assert_array_equal(lib.host(take(name, array, lib(order))), expected[order])
 
 
+@pytest.mark.parametrize("kind", ["bool", "uint8", "uint16", "uint32", "int8", "int64", "float32"])
+def test_rows_of_an_array_of_any_dtype(kind, lib):
+    host = np.asarray([[0, 1], [255, 3], [7, 200]]).astype(kind)
+    array, numbers = (arrays.from_host(x, lib.xp, device=lib.device) for x in (host, np.asarray([2, 0, 2])))
+    rows = backends.of(array).rows(array, numbers, lib.xp)
+    assert rows.dtype == array.dtype
+    np.testing.assert_array_equal(lib.host(rows), host[[2, 0, 2]])
+
+
 def test_devices_lists_every_known_library_and_tries_it():
     found = xpnn.devices()
     assert {d.library for d in found} >= set(backends.KNOWN)

@@ -198,6 +198,10 @@ class Backend:
         """``take(name, array, rows)``: rows of an array. It may write over what it gave under that name before."""
         return lambda name, array, rows: cast(Array, xp.take(array, rows, axis=0))
 
+    def rows(self, array: Array, numbers: Array, xp: Namespace) -> Array:
+        """Those rows of an array."""
+        return xp.take(array, numbers, axis=0)
+
     def whole(self, vectors: tuple[Any, ...]) -> tuple[Any, ...]:
         """What a step has returned, as flat vectors: a backend may keep them in another form from step to step."""
         return vectors

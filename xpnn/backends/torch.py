@@ -6,7 +6,7 @@ import functools
 import warnings
 from collections.abc import Callable
 from operator import is_
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -92,6 +92,17 @@ class Torch(Backend):
     def rest(self, step: Function) -> bool:
         """As NumPy's; what ``torch.compile`` has made always."""
         return isinstance(step, _Inductor) or (isinstance(step, _SharedMemory) and step.rest())
+
+    def rows(self, array: Array, numbers: Array, xp: Namespace) -> Array:
+        """Of unsigned integers of more than 8 bits as of signed ones: PyTorch stores them, and does little else."""
+        import torch
+
+        tensor: Any = array
+        signed = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}.get(tensor.dtype)
+        if signed is None:
+            return super().rows(array, numbers, xp)
+        found: Any = super().rows(tensor.view(signed), numbers, xp)
+        return cast(Array, found.view(tensor.dtype))
 
     def total(self, array: Array, xp: Namespace) -> float:
         """On a CPU NumPy's: PyTorch would wake threads that then keep the processor from what follows."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from numbers import Real
 from typing import Any
 
 import numpy as np
-from sklearn import get_config
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.utils import compute_sample_weight
@@ -20,6 +20,7 @@ from xpnn import arrays, backends
 from xpnn.activations import Activation, Sigmoid, Softmax
 from xpnn.estimators import inputs, scikit, validation
 from xpnn.estimators.base import Perceptron, all_or_nothing
+from xpnn.estimators.labels import Labels
 from xpnn.losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -31,7 +32,7 @@ from xpnn.losses import (
 )
 from xpnn.optimizers import Optimizer
 from xpnn.training.callbacks import Callback, Training
-from xpnn.typing import Array, HostArray
+from xpnn.typing import HostArray
 
 
 class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
@@ -159,7 +160,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     _unfit = (Hinge, Poisson, Quantile)
 
     classes_: Any
-    _known: tuple[HostArray]  # the same on the host; scikit-learn wants arrays that stand alone in X's library
+    _labels: Labels
 
     def __init__(
         self,
@@ -239,7 +240,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         ``KeyboardInterrupt`` is raised, and the estimator stays as it was.
         """
         self._fit(X, y, sample_weight, validation_data=validation.given(validation_data, X_val, y_val))
-        self._show_classes(y)
+        self.classes_ = self._labels.shown(y)
         return self
 
     @available_if(lambda estimator: estimator._is_stochastic())  # type: ignore[untyped-decorator]
@@ -266,80 +267,30 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
                 "classes=classes, y=y) of all of them gives a mapping to pass instead."
             )
         if hasattr(self, "classes_"):
-            self.classes_ = self._labels  # scikit-learn compares them on the host
+            self.classes_ = self._labels.classes  # scikit-learn compares them on the host
         if _check_partial_fit_first_call(self, inputs.on_host(classes)):
             y_host, known = inputs.on_host(y), unique_labels(inputs.on_host(classes))
-            self._learn_classes(y_host if type_of_target(y_host).startswith("multilabel") else known)
-            self._known = (known,)
+            learned = Labels.of(y_host if type_of_target(y_host).startswith("multilabel") else known)
+            self._labels = replace(learned, classes=known)
         self._fit(X, y, sample_weight, incremental=True)
-        self._show_classes(y)
+        self.classes_ = self._labels.shown(y)
         return self
 
     def _targets(self, y: HostArray, *, incremental: bool = False) -> HostArray:
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
-            self._learn_classes(y)
+            self._labels = Labels.of(y)
+            self.classes_ = self._labels.classes
         else:
-            self._check_classes(y)
-        self.out_activation_ = "softmax" if self._kind == "multiclass" else "logistic"
+            self._labels.check(y, all_of_them=self.warm_start)
+        self.out_activation_ = "softmax" if self._labels.kind == "multiclass" else "logistic"
         encoded = self._encoded(y)
         self.n_outputs_ = len(self._labels) if encoded.ndim == 1 else encoded.shape[1]
         return encoded
 
-    def _learn_classes(self, y: HostArray) -> None:
-        self._kind = type_of_target(y, input_name="y")
-        if "multioutput" in self._kind:
-            raise ValueError("Multioutput target data is not supported: give one column of classes, or 0 and 1.")
-        if self._kind == "multilabel-indicator":
-            numbers = y.data if hasattr(y, "toarray") else y
-            if strange := set(np.unique(numbers).tolist()) - {0, 1}:
-                raise ValueError(f"y of several labels must hold 0 and 1 alone, but holds {sorted(strange)} as well.")
-        self.classes_ = unique_labels(y)
-        self._known = (self.classes_,)
-        self._sparse_labels = hasattr(y, "toarray")
-
-    @property
-    def _labels(self) -> HostArray:
-        """The classes on the host."""
-        return self._known[0]
-
-    def _show_classes(self, y: Any) -> None:
-        """Have `classes_` in y's library where scikit-learn works in it, on the host elsewhere."""
-        dispatched = get_config()["array_api_dispatch"] and inputs.namespace_of(y) is not None
-        there = self._labels_like(y) if dispatched else None
-        self.classes_ = self._labels if there is None else there
-
-    def _labels_like(self, array: Array) -> Array | None:
-        """The classes where an array is; None if its library does not have them to the digit."""
-        if self._labels.dtype.kind not in "biuf":
-            return None
-        there = inputs.there(self._labels, X=array)
-        kept = self._labels.astype(inputs.dtype_name(there))  # JAX, unless told otherwise, has 32 bits
-        return there if np.array_equal(kept, self._labels) else None
-
-    def _check_classes(self, y: HostArray) -> None:
-        if type_of_target(y).startswith("multilabel") != self._kind.startswith("multilabel"):
-            raise ValueError(f"The estimator was fitted with {self._kind} targets, and y is {type_of_target(y)} now.")
-        classes = unique_labels(y)
-        if self.warm_start:
-            if set(classes) != set(self._labels):
-                raise ValueError(
-                    "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
-                    f"Previously got {self._labels}, `y` has {classes}"
-                )
-        elif len(np.setdiff1d(classes, self._labels, assume_unique=True)):
-            raise ValueError(
-                f"`y` has classes not in `self.classes_`. `self.classes_` has {self._labels}. 'y' has {classes}."
-            )
-
     def _encoded(self, y: HostArray) -> HostArray:
-        if self._kind == "multiclass":
-            numbers = np.searchsorted(self._labels, y)
-            return numbers if self._of_classes() else np.eye(len(self._labels))[numbers]
-        if self._kind == "binary":
-            return np.asarray(y == self._labels[-1])[:, None] & (len(self._labels) > 1)
-        return y.toarray() if hasattr(y, "toarray") else y
+        return self._labels.encoded(y, numbers=self._of_classes())
 
     def _weighted(self, y: HostArray, w: HostArray | None, *, incremental: bool) -> HostArray | None:
         if self.class_weight is None:
@@ -422,29 +373,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
             library does not have.
         """
         output = self._forward(X, "predict")
-        xp, backend = arrays.namespace(output=output), backends.of(output)
-        with backend.on(output):
-            if self.out_activation_ == "softmax":
-                rows = xp.argmax(output, axis=1)
-            else:
-                rows = xp.astype(output > 0.5, arrays.default_integer(xp))
-                if self._kind.startswith("multilabel"):
-                    return rows if inputs.namespace_of(rows) is not None else self._indicators(rows)
-                rows = rows[:, 0] * min(1, len(self._labels) - 1)  # one class: all are of it
-            classes = None if inputs.namespace_of(rows) is None else self._labels_like(output)
-            if classes is None:
-                return self._labels[backend.to_host(rows)]
-            if self._labels.dtype.kind == "u":  # PyTorch stores them, and does little else with them
-                return inputs.there(self._labels[backend.to_host(rows)], X=output)
-            return xp.take(classes, rows, axis=0)
-
-    def _indicators(self, rows: HostArray) -> Any:
-        """Several labels as they were given: sparse if they were."""
-        if not self._sparse_labels:
-            return rows
-        from scipy.sparse import csr_matrix
-
-        return csr_matrix(rows)
+        with backends.of(output).on(output):
+            return self._labels.decided(output)
 
     def predict_proba(self, X: Any) -> Any:
         """The probability of each class.
@@ -486,8 +416,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         array, shape (n,) of two classes, otherwise (n, k)
         """
         logits = self._forward(X, "decision_function", logits=True)
-        several = self._kind.startswith("multilabel")
-        return logits[:, 0] if self.n_outputs_ == 1 and not several else logits
+        return logits[:, 0] if self.n_outputs_ == 1 and not self._labels.several else logits
 
     def _probabilities(self, X: Any, method: str) -> Any:
         output = self._forward(X, method)

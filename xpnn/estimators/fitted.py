@@ -78,7 +78,7 @@ class Fitted(BaseEstimator):  # type: ignore[misc]
     def to_model(self) -> Model:
         """The `Model` underneath: network, parameters, history and the names of the classes."""
         check_is_fitted(self)
-        labels = saving.plain(self._labels) if is_classifier(self) and len(self._labels) > 1 else None
+        labels = saving.plain(self._labels.classes) if is_classifier(self) and len(self._labels) > 1 else None
         history = {name: list(values) for name, values in self._history.items()}
         return replace(self._model, params=self._params(), labels=labels, history=history, metadata={})
 

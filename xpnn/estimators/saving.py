@@ -13,6 +13,7 @@ from sklearn.base import is_classifier
 from xpnn import registry
 from xpnn.errors import BackendError, ModelFileError
 from xpnn.estimators import inputs
+from xpnn.estimators.labels import Labels
 from xpnn.model import Model
 from xpnn.model import load as load_model
 from xpnn.typing import HostArray
@@ -31,7 +32,10 @@ _ARRAYS = ("classes_", "feature_names_in_")
 def save(estimator: Perceptron, path: str | os.PathLike[str]) -> None:
     """Write a fitted estimator to a model file."""
     model = estimator.to_model()
-    given = vars(estimator) | ({"classes_": estimator._labels} if is_classifier(estimator) else {})
+    given = dict(vars(estimator))
+    if is_classifier(estimator):
+        labels = estimator._labels
+        given |= {"classes_": labels.classes, "_kind": labels.kind, "_sparse_labels": labels.sparse}
     arrays = {
         name: {"dtype": given[name].dtype.str, "values": plain(given[name])} for name in _ARRAYS if name in given
     }
@@ -62,7 +66,8 @@ def load(cls: type[Perceptron], path: str | os.PathLike[str], **where: Any) -> P
         for name, array in found["arrays"].items():
             setattr(estimator, name, np.asarray(array["values"], array["dtype"]))
         if is_classifier(estimator):
-            estimator._known = (estimator.classes_,)
+            kind, sparse = (estimator.__dict__.pop(name) for name in ("_kind", "_sparse_labels"))
+            estimator._labels = Labels(estimator.classes_, kind, sparse)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelFileError(f"{path} does not describe an {cls.__name__}: {error!r}.") from error
     estimator._state, estimator._kind_of_state, estimator._taken = None, "", {}

@@ -107,9 +107,9 @@ def _placed(e: Any, data: Given, X: Array) -> Data:
         X_val = arrays.namespace(X=X_val).astype(X_val, X.dtype)
     if is_classifier(e):
         kind = type_of_target(y_val)
-        if kind.startswith("multilabel") != e._kind.startswith("multilabel"):
-            raise ValueError(f"y is {kind}, but the y to train on is {e._kind}.")
-        strange = np.setdiff1d(unique_labels(y_val), e._labels)
+        if kind.startswith("multilabel") != e._labels.several:
+            raise ValueError(f"y is {kind}, but the y to train on is {e._labels.kind}.")
+        strange = np.setdiff1d(unique_labels(y_val), e._labels.classes)
         if len(strange):
             raise ValueError(f"y has classes that the y to train on has not: {strange}.")
     encoded = e._encoded(y_val[:, 0] if y_val.ndim == 2 and y_val.shape[1] == 1 else y_val)
