@@ -46,6 +46,7 @@ def clock(monkeypatch):
 @pytest.fixture
 def timed(clock, monkeypatch):
     """An exchange whose two ways take the seconds that are in the dict `took`."""
+    monkeypatch.setattr(Exchange, "_streams", None)
     members, took = Members(), {False: 1e-5, True: 1e-5}
 
     def one_of(way):
@@ -59,8 +60,9 @@ def timed(clock, monkeypatch):
     return SimpleNamespace(members=members, took=took, new=lambda: Exchange(members))
 
 
-def test_it_streams_what_takes_clearly_less_time_so(timed):
+def test_it_streams_what_takes_clearly_less_time_so(timed, clock):
     for part, streams in ((1.5, False), (1.0, False), (1.01 - GAIN, False), (0.99 - GAIN, True), (0.1, True)):
+        clock.passes(1.01 * EVERY)
         timed.took[True] = part * timed.took[False]
         assert timed.new().streams() is streams
 
@@ -85,7 +87,15 @@ def test_nothing_is_found_out_if_no_other_thread_takes_part(timed, clock):
     assert found.streams()
 
 
-def test_others_of_a_new_team_are_waited_for(timed, clock, monkeypatch):
+def test_what_one_team_has_found_holds_for_the_next(timed, monkeypatch):
+    timed.took[True] = 1e-6
+    timed.new()
+    timed.members.there = False
+    monkeypatch.setattr(exchange, "sleep", None)  # nobody is waited for
+    assert timed.new().streams()
+
+
+def test_others_of_the_first_team_are_waited_for(timed, clock, monkeypatch):
     timed.took[True], timed.members.there = 1e-6, False
     waited = []
 

@@ -7,6 +7,7 @@ change at any time.
 from __future__ import annotations
 
 from time import perf_counter, sleep
+from typing import ClassVar
 
 import numpy as np
 
@@ -24,7 +25,7 @@ GAIN = 0.2
 """The part of the time that streaming must save."""
 
 WAIT = 3e-3, 1e-4
-"""Seconds in which the other threads of a new team are waited for, and from look to look."""
+"""Seconds in which the other threads of the first team are waited for, and from look to look."""
 
 SIDE = 128
 """Rows and columns of a matrix that each lane makes a part of, and adds up some rows of."""
@@ -42,20 +43,23 @@ class Exchange:
     team : Team
     """
 
+    _streams: ClassVar[bool | None] = None  # what has been found last, whichever team found it
+
     def __init__(self, team: Team) -> None:
-        self._team, self._next, self._streams = team, 0.0, False
+        self._team, self._next = team, 0.0
         self._ways = {False: self._way(streams=False), True: self._way(streams=True)}
-        team.wake()
-        seconds, between = WAIT
-        until = perf_counter() + seconds
-        while not threads.one(self._found) and perf_counter() < until:
-            sleep(between)
+        if Exchange._streams is None:
+            team.wake()
+            seconds, between = WAIT
+            until = perf_counter() + seconds
+            while not threads.one(self._found) and perf_counter() < until:
+                sleep(between)
 
     def streams(self) -> bool:
         """Whether it is to be streamed now."""
         if perf_counter() > self._next:
             threads.one(self._found)
-        return self._streams
+        return bool(self._streams)
 
     def _way(self, *, streams: bool) -> list[Sequence]:
         """Sums of products: the parts, and what they come to."""
@@ -82,5 +86,5 @@ class Exchange:
         self._next = perf_counter() + EVERY
         if parts < 2 * ROUNDS * len(self._ways) * (self._team.lanes - 1):
             return False
-        self._streams = min(took[True]) < (1 - GAIN) * min(took[False])
+        Exchange._streams = min(took[True]) < (1 - GAIN) * min(took[False])
         return True
