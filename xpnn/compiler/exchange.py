@@ -15,8 +15,8 @@ from xpnn.compiler.blas import threads
 from xpnn.compiler.sequence import ROWS, Sequence
 from xpnn.compiler.team import Team
 
-EVERY = 0.25
-"""Seconds after which it is found out again."""
+EVERY, OFTEN = 0.25, 64
+"""Seconds, and steps, after which it is found out again."""
 
 ROUNDS = 4
 """How often both ways are taken then: some 100 microseconds in all."""
@@ -46,7 +46,7 @@ class Exchange:
     _streams: ClassVar[bool | None] = None  # what has been found last, whichever team found it
 
     def __init__(self, team: Team) -> None:
-        self._team, self._next = team, 0.0
+        self._team, self._next, self._calls = team, 0.0, OFTEN
         self._ways = {False: self._way(streams=False), True: self._way(streams=True)}
         if Exchange._streams is None:
             team.wake()
@@ -57,7 +57,9 @@ class Exchange:
 
     def streams(self) -> bool:
         """Whether it is to be streamed now."""
-        if perf_counter() > self._next:
+        self._calls += 1
+        if self._calls > OFTEN and perf_counter() > self._next:
+            self._calls = 0
             threads.one(self._found)
         return bool(self._streams)
 

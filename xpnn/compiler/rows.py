@@ -86,7 +86,7 @@ class Rows:
         n = len(X)
         alone = isinstance(X, Factor)  # others of a team would only wait for its product
         if not alone and n <= CHUNK and _work(state, X) * X.itemsize >= WORTH and together.available():
-            self._together.use(threads.count())
+            self._together.use(threads.count(), exchanging=False)
             return threads.one(self._together, state, X)
         lanes = max(1, min(threads.count(), n // FEW)) if self._shared(state, X) else 1
         if lanes == 1 and n <= CHUNK:

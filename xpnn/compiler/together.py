@@ -296,11 +296,20 @@ class Together(Compiled):
     _exchange: Exchange | None = None
     _way = True, False
 
-    def use(self, lanes: int, *, tried: bool = True) -> None:
-        """So many from now on, if there can be teams; whether they gain anything is `tried` time and again."""
+    def use(self, lanes: int, *, tried: bool = True, exchanging: bool = True) -> None:
+        """So many from now on, if there can be teams.
+
+        Parameters
+        ----------
+        lanes : int
+        tried : bool
+            Whether it is found out time and again if they gain anything.
+        exchanging : bool
+            Whether they make something for each other, as training does and predictions do not.
+        """
         if lanes != (1 if self._team is None else self._team.lanes) and available():
             self._team = Team(lanes) if lanes > 1 else None
-            self._exchange = None if self._team is None else Exchange(self._team)
+            self._exchange = Exchange(self._team) if self._team is not None and exchanging else None
             self.programs.clear()
         way = tried, self._exchange is not None and self._exchange.streams()
         if way != self._way:
