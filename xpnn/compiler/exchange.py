@@ -59,7 +59,6 @@ class Exchange:
         """Whether it is to be streamed now."""
         self._calls += 1
         if self._calls > OFTEN and perf_counter() > self._next:
-            self._calls = 0
             threads.one(self._found)
         return bool(self._streams)
 
@@ -85,7 +84,7 @@ class Exchange:
                     each()
                 took[way].append(perf_counter() - start)
         parts = self._team.done() - before
-        self._next = perf_counter() + EVERY
+        self._next, self._calls = perf_counter() + EVERY, 0
         if parts < 2 * ROUNDS * len(self._ways) * (self._team.lanes - 1):
             return False
         Exchange._streams = min(took[True]) < (1 - GAIN) * min(took[False])
