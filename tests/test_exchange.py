@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xpnn.compiler import exchange, gemm, team, together
-from xpnn.compiler.exchange import EVERY, GAIN, OFTEN, Exchange
+from xpnn.compiler.exchange import AGAIN, EVERY, GAIN, OFTEN, Exchange
 
 pytestmark = pytest.mark.skipif(not (gemm.available() and team.available()), reason="no products or no teams")
 
@@ -29,7 +29,7 @@ class Members:
     lanes = 2
 
     def __init__(self):
-        self.parts, self.there = 0, True
+        self.parts, self.there, self.helps = 0, True, True
 
     def done(self):
         return self.parts
@@ -91,6 +91,18 @@ def test_nothing_is_found_out_if_no_other_thread_takes_part(timed, clock):
     found = timed.new()
     timed.members.there, timed.took[True] = False, 2e-5
     assert after(found, clock)
+    timed.members.there = True  # which is seen soon
+    assert after(found, clock, seconds=0.5 * AGAIN, steps=1)
+    assert not after(found, clock, seconds=0.6 * AGAIN, steps=1)
+
+
+def test_nor_if_one_does_all(timed, clock):
+    timed.took[True] = 1e-6
+    found = timed.new()
+    timed.members.helps, timed.took[True] = False, 2e-5
+    assert after(found, clock)
+    timed.members.helps = True
+    assert not after(found, clock)
 
 
 def test_what_one_team_has_found_holds_for_the_next(timed, monkeypatch):

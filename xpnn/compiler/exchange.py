@@ -18,6 +18,9 @@ from xpnn.compiler.team import Team
 EVERY, OFTEN = 0.25, 64
 """Seconds, and steps, after which it is found out again."""
 
+AGAIN = 0.01
+"""Seconds after which it is tried again if the other threads had something else to do."""
+
 ROUNDS = 4
 """How often both ways are taken then: some 100 microseconds in all."""
 
@@ -58,7 +61,7 @@ class Exchange:
     def streams(self) -> bool:
         """Whether it is to be streamed now."""
         self._calls += 1
-        if self._calls > OFTEN and perf_counter() > self._next:
+        if self._calls > OFTEN and self._team.helps and perf_counter() > self._next:
             threads.one(self._found)
         return bool(self._streams)
 
@@ -75,17 +78,18 @@ class Exchange:
 
     def _found(self) -> bool:
         """Find it out, if the other threads do their parts."""
-        before = self._team.done()
+        forks = sum(map(len, self._ways.values()))
         took: dict[bool, list[float]] = {way: [] for way in self._ways}
         for _ in range(ROUNDS):
+            before = self._team.done()
             for way, sequences in self._ways.items():
                 start = perf_counter()
                 for each in sequences:
                     each()
                 took[way].append(perf_counter() - start)
-        parts = self._team.done() - before
+            if self._team.done() - before < forks * (self._team.lanes - 1):
+                self._next = perf_counter() + AGAIN
+                return False
         self._next, self._calls = perf_counter() + EVERY, 0
-        if parts < 2 * ROUNDS * len(self._ways) * (self._team.lanes - 1):
-            return False
         Exchange._streams = min(took[True]) < (1 - GAIN) * min(took[False])
         return True
