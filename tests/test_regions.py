@@ -206,9 +206,10 @@ def one_after_the_other(monkeypatch):
 
 @needs_lanes
 @pytest.mark.parametrize("rows", [200, 40])
-def test_lanes_wait_for_each_other_once_in_a_step(rows, rng, sources, shared):
+def test_lanes_wait_for_each_other_once_in_a_step(rows, rng, sources, shared, monkeypatch):
     """When all rows have gone forward and back; then gradients are added up, or made, and the parameters updated."""
     shared(2)
+    monkeypatch.setattr(together, "Exchange", lambda team: SimpleNamespace(streams=lambda: False))
     X, y = rng.normal(size=(rows, 64)), rng.integers(0, 10, rows)
     network = xpnn.mlp([64, 100, 50, 10], output="softmax")
     xpnn.fit(network, X, y, loss="categorical_crossentropy", optimizer=xpnn.Adam(), epochs=1)
@@ -249,6 +250,61 @@ def test_sums_of_products_of_what_each_lane_has_made(backwards, rng, shared, one
     compiled = Together(function, xp)
     compiled.use(2)
     np.testing.assert_allclose(compiled((w,), x), function(np, (w,), x), rtol=1e-12)
+
+
+@needs_lanes
+@pytest.mark.parametrize("streams", [False, True], ids=["in caches", "streamed"])
+@pytest.mark.parametrize("lanes", [2, 3, 5])
+def test_a_vector_of_one_part_is_shared_out_as_that_is(lanes, streams, rng, shared, one_after_the_other, monkeypatch):
+    """Its elements by rows of the part, whatever else is done with them."""
+
+    def function(xp, state, x, d):
+        (p,) = state
+        g = xp.concat([xp.reshape(xp.matmul(xp.matrix_transpose(x), d), (-1,))])
+        u = g * 0.5
+        p -= xp.exp(u) * 2.0 + u
+        return xp.vecdot(g, g)
+
+    shared(lanes)
+    monkeypatch.setattr(together, "Exchange", lambda team: SimpleNamespace(streams=lambda: streams))
+    monkeypatch.setattr(together, "FEW", 0)
+    x, d, results = rng.normal(size=(400, 33)) / 20, rng.normal(size=(400, 3)) / 20, []
+    for backwards in (None, False, True):
+        if backwards:
+            one_after_the_other()
+        compiled, p = Together(function, xp), np.zeros(99)
+        if backwards is not None:
+            compiled.use(lanes)
+        results.append((compiled((p,), x, d), p))
+    for total, p in results[1:]:
+        np.testing.assert_allclose(total, results[0][0], rtol=1e-12)
+        np.testing.assert_allclose(p, results[0][1], rtol=1e-12)
+
+
+@needs_lanes
+@pytest.mark.parametrize("streams", [False, True], ids=["in caches", "streamed"])
+@pytest.mark.parametrize("offset", [0, 1, 2, 4, 7])
+def test_a_state_that_lies_anywhere_in_memory(offset, streams, rng, shared, monkeypatch):
+    def function(xp, state, x):
+        (w,) = state
+        g = xp.matmul(xp.matrix_transpose(x), xp.matmul(x, w))
+        flat = xp.reshape(w, (-1,))
+        flat -= xp.reshape(g, (-1,)) * 1e-3
+        return xp.sum(g)
+
+    shared(2)
+    monkeypatch.setattr(together, "Exchange", lambda team: SimpleNamespace(streams=lambda: streams))
+    memory, x = np.full(7 * 7 * 4 + 64, 7, np.uint8), rng.normal(size=(64, 7)).astype("f4")
+    w = memory[offset : offset + 7 * 7 * 4].view("f4").reshape(7, 7)
+    w[...] = rng.normal(size=(7, 7))
+    expected = w.copy()
+    function(np, (expected,), x)
+    compiled = Together(function, xp)
+    compiled.use(2)
+    compiled((w,), x)
+    np.testing.assert_allclose(w, expected, rtol=1e-5)
+    assert (memory[:offset] == 7).all()
+    assert (memory[offset + 7 * 7 * 4 :] == 7).all()
 
 
 W, P = np.arange(12.0).reshape(3, 4) / 7, np.linspace(-1, 1, 20).reshape(5, 4)

@@ -378,7 +378,7 @@ def test_predictions_of_a_team(dtype, rng, monkeypatch):
     model = xpnn.Model(network, network.init(0, like=X), "categorical_crossentropy")
     expected = model.predict(X)  # the first of its number of rows runs call by call
     monkeypatch.setattr(rows, "WORTH", 1)
-    exchanges(monkeypatch, streams=False)
+    monkeypatch.setattr(together, "Exchange", None)  # there is nothing to exchange
     monkeypatch.setattr(blas.threads, "count", lambda: 2)
     woken, wake = [], Team.wake
     monkeypatch.setattr(Team, "wake", lambda self, *others: woken.append(self.lanes) or wake(self, *others))
@@ -387,7 +387,9 @@ def test_predictions_of_a_team(dtype, rng, monkeypatch):
     assert woken == [2, 2]
 
 
-def test_another_number_of_threads_is_another_team():
+def test_another_number_of_threads_is_another_team(shared):
+    shared(2)
+
     def function(xp, state, x):
         (p,) = state
         p += xp.sum(x * 2.0 + 1.0, axis=0)
@@ -399,6 +401,14 @@ def test_another_number_of_threads_is_another_team():
     first = compiled._team
     compiled.use(2)
     assert compiled._team is first
+    x, lanes = np.ones((400, 3)), []
+    for count in (2, 1, 3, 2):
+        compiled.use(count)
+        compiled((np.zeros(3),), x)
+        (program,) = compiled.programs.values()
+        assert program is compiled._latest
+        lanes.append(program.source.count(f"Sequence(team, {count},"))
+    assert [each > 0 for each in lanes] == [True, False, True, True]
     compiled.use(3)
     assert compiled._team.lanes == 3
     compiled.use(1)

@@ -144,7 +144,8 @@ def _same(state: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
 def _plain(array: NDArray[Any], *, writeable: bool) -> bool:
     """Whether the numbers of an array lie one after the other as the processor has them, and may be written over."""
     flags = array.flags
-    return bool(flags.c_contiguous and array.dtype.isnative and (flags.writeable or not writeable))
+    laid_out = flags.c_contiguous and flags.aligned and array.dtype.isnative
+    return bool(laid_out and (flags.writeable or not writeable))
 
 
 def _kinds(inputs: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -26,7 +26,7 @@ _MARKS = {operator.add: "+", operator.sub: "-", operator.mul: "*", operator.true
 
 
 _TAKEN = {*keyword.kwlist, *keyword.softkwlist, "bind", "fits", "run", "keep", "state", "row", "end", "type", "tuple",
-          "int", "float"}  # fmt: skip
+          "int", "float", "alone", "result"}  # fmt: skip
 
 
 class Emitter:

@@ -31,7 +31,7 @@ WAIT = 3e-3, 1e-4
 """Seconds in which the other threads of the first team are waited for, and from look to look."""
 
 SIDE = 128
-"""Rows and columns of a matrix that each lane makes a part of, and adds up some rows of."""
+"""Rows and columns of a matrix that each lane makes a part of, and adds up some rows of; of many lanes more rows."""
 
 
 now = False
@@ -67,10 +67,12 @@ class Exchange:
 
     def _way(self, *, streams: bool) -> list[Sequence]:
         """Sums of products: the parts, and what they come to."""
-        lanes, n = self._team.lanes, SIDE
-        a, b, out = (np.zeros(shape, np.float32) for shape in ((n, ROWS * lanes), (ROWS * lanes, n), (n, n)))
+        lanes, k = self._team.lanes, ROWS * self._team.lanes
+        n = max(SIDE, k)
+        m = SIDE**2 // n
+        a, b, out = (np.zeros(shape, np.float32) for shape in ((n, k), (k, m), (n, m)))
         parts, shown = ([np.empty_like(out) for _ in range(lanes)] for _ in range(2))
-        copies, pieces = tuple(shown if streams else ()), ((0, n, n),)
+        copies, pieces = tuple(shown if streams else ()), ((0, n, m),)
         make, add = (Sequence(self._team, lanes, 0) for _ in range(2))
         make.partial(a, b, tuple(parts), copies, pieces)
         add.total(out, tuple(parts), copies, pieces)

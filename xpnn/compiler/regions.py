@@ -244,7 +244,7 @@ class Planner:
         accesses = []
         for each in touched:
             own = each.array.ndim == chain.ndim and each.array.shape[:1] == (chain.n,)
-            if own and len(pieces) > 1:
+            if own and pieces != ((0, chain.n, 1),):
                 accesses += [self._piece(each, piece, writes=each in written) for piece in pieces]
             else:
                 how = self._rows(each, chain.n) if own or chain.n == 1 else ALL

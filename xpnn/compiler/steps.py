@@ -49,8 +49,8 @@ class Steps:
     def __call__(self, state: tuple[Any, ...], x: Any, *rest: Any) -> Any:
         """One step."""
         n, work = len(x), self._work * len(x)
+        exchange.now = False
         if work < ALONE[0]:
-            exchange.now = False
             return self._alone(state, x, *rest)
         if self._alone.gave_up or self._together.gave_up:  # call by call then, on all threads of BLAS
             return self._function(self._xp, state, x, *rest)

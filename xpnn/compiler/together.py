@@ -27,7 +27,7 @@ from xpnn.compiler.team import Team
 from xpnn.compiler.trial import Trial
 
 FEW = 8
-"""Lines of a cache up to which they are not streamed."""
+"""Lines of a cache that a sum has up to which its parts are not streamed."""
 
 GAIN = 0.05
 """The part of a step's time that others must save to be kept awake."""
@@ -308,9 +308,10 @@ class Together(Compiled):
             Whether they make something for each other, as training does and predictions do not.
         """
         if lanes != (1 if self._team is None else self._team.lanes) and available():
-            self._team = Team(lanes) if lanes > 1 else None
-            self._exchange = Exchange(self._team) if self._team is not None and exchanging else None
+            team = Team(lanes) if lanes > 1 else None
+            exchange = Exchange(team) if team is not None and exchanging else None  # which may take a moment
             self.programs.clear()
+            self._latest, self._exchange, self._team = None, exchange, team
         way = tried, self._exchange is not None and self._exchange.streams()
         if way != self._way:
             self._way, self._latest = way, None
