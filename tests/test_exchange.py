@@ -5,8 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from xpnn.compiler import exchange, gemm, team, together
+from xpnn import backends
+from xpnn.compiler import blas, exchange, gemm, team, together
 from xpnn.compiler.exchange import AGAIN, EVERY, GAIN, OFTEN, Exchange
+from xpnn.compiler.steps import ALONE, Steps
 
 pytestmark = pytest.mark.skipif(not (gemm.available() and team.available()), reason="no products or no teams")
 
@@ -130,6 +132,27 @@ def test_others_of_the_first_team_are_waited_for(timed, clock, monkeypatch):
 def test_but_not_for_ever(timed):
     timed.took[True], timed.members.there = 1e-6, False
     assert not timed.new().streams()
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_batches_are_gathered_as_the_training_now_exchanges(streams, rng, monkeypatch):
+    """By one thread in the caches again, whatever came before."""
+    monkeypatch.setattr(exchange, "now", not streams)
+    monkeypatch.setattr(together, "Exchange", lambda team: SimpleNamespace(streams=lambda: streams))
+    monkeypatch.setattr(blas.threads, "count", lambda: 2)
+    x = rng.normal(size=(400, 300))
+
+    def steps(work):
+        return Steps(
+            lambda xp, state, x: xp.sum(xp.matmul(x, xp.matrix_transpose(x))), backends.get("numpy").namespace(), work
+        )
+
+    steps(10**6)((), x)
+    assert exchange.now is streams
+    for work in (1, int(1.1 * ALONE[0]) // 400):  # small, and of middle size
+        exchange.now = True
+        steps(work)((), x)
+        assert not exchange.now
 
 
 def test_a_program_for_each_way(monkeypatch):

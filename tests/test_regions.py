@@ -7,7 +7,7 @@ import pytest
 
 import xpnn
 from xpnn import backends
-from xpnn.compiler import blas, gemm, regions, sequence, team, together
+from xpnn.compiler import blas, gemm, planner, sequence, team, together
 from xpnn.compiler import steps as stepping
 from xpnn.compiler.recording import Value
 from xpnn.compiler.regions import AHEAD, ALL, FIRST, PARTIAL, Access, Region, Work, arrange, spread
@@ -187,7 +187,7 @@ def shared(monkeypatch):
         monkeypatch.setattr(stepping, "WORTH", 0)
         monkeypatch.setattr(sequence, "ROWS", 1)
         for name in ("PART", "CHAIN"):
-            monkeypatch.setattr(regions, name, 1)
+            monkeypatch.setattr(planner, name, 1)
 
     return use
 

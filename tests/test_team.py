@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import xpnn
-from xpnn.compiler import blas, gemm, llvm, parallel, regions, sequence, team, together, trial
+from xpnn.compiler import blas, gemm, llvm, parallel, planner, sequence, team, together, trial
 from xpnn.compiler import steps as stepping
 from xpnn.compiler.team import Team
 
@@ -254,7 +254,7 @@ def shared(monkeypatch, request):
         monkeypatch.setattr(stepping, "WORTH", 0)
         monkeypatch.setattr(sequence, "ROWS", 1)
         for name in ("CHAIN", "PART"):
-            monkeypatch.setattr(regions, name, 1)
+            monkeypatch.setattr(planner, name, 1)
         monkeypatch.setattr(blas.threads, "count", lambda: lanes)
         calls, wake = [], Team.wake
         monkeypatch.setattr(Team, "wake", lambda self, *others: calls.append(self.lanes) or wake(self, *others))

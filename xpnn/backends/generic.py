@@ -199,7 +199,7 @@ class Backend:
         return lambda name, array, rows: cast(Array, xp.take(array, rows, axis=0))
 
     def rows(self, array: Array, numbers: Array, xp: Namespace) -> Array:
-        """Those rows of an array."""
+        """The rows, (m, …), of these numbers, (m,), of an array (n, …)."""
         return xp.take(array, numbers, axis=0)
 
     def whole(self, vectors: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 
 from xpnn.compiler import llvm
 from xpnn.compiler.chains import Chain
+from xpnn.compiler.planner import Planner
 from xpnn.compiler.recording import Call, Number, Recording, Value, flat
-from xpnn.compiler.regions import Planner, Region, Work, arrange, exchanged, spread
+from xpnn.compiler.regions import Region, Work, arrange, exchanged, spread
 from xpnn.compiler.shares import CannotShare, Shares
 
 BLOCK = 1 << 15

@@ -23,54 +23,52 @@ LINE = 64
 _BLOCK = 1 << 14
 """Bytes of rows that are put together in a core's first cache."""
 
-# bytes up to the first whole line of the target, whole lines, and what is left
-STREAM = """
-define internal void @stream(ptr noalias %to, ptr noalias %from, i64 %n) noinline "no-builtins" {
+# copies from byte `first` to `stop`, so many at a time
+_COPIES = """
+define internal void @{name}(ptr noalias %to, ptr noalias %from, i64 %first, i64 %stop) "no-builtins" {{
 entry:
+  %any = icmp slt i64 %first, %stop
+  br i1 %any, label %loop, label %end
+loop:
+  %i = phi i64 [%first, %entry], [%next, %loop]
+  %at.from = getelementptr i8, ptr %from, i64 %i
+  %at.to = getelementptr i8, ptr %to, i64 %i
+  %bits = load {kind}, ptr %at.from, align 4
+  store {kind} %bits, ptr %at.to, align {bytes}{how}
+  %next = add i64 %i, {bytes}
+  %more = icmp slt i64 %next, %stop
+  br i1 %more, label %loop, label %end
+end:
+  ret void
+}}
+"""
+
+# bytes up to the first whole line of the target, whole lines, and what is left
+_STREAM = f"""
+define internal void @stream(ptr noalias %to, ptr noalias %from, i64 %n) noinline {{
   %place = ptrtoint ptr %to to i64
   %over = sub i64 0, %place
-  %short = and i64 %over, 63
+  %short = and i64 %over, {LINE - 1}
   %less = icmp slt i64 %n, %short
   %head = select i1 %less, i64 %n, i64 %short
   %left = sub i64 %n, %head
-  %whole = and i64 %left, -64
+  %whole = and i64 %left, {-LINE}
   %stop = add i64 %head, %whole
   call void @words(ptr %to, ptr %from, i64 0, i64 %head)
-  %any = icmp slt i64 %head, %stop
-  br i1 %any, label %line, label %last
-line:
-  %i = phi i64 [%head, %entry], [%next, %line]
-  %at.from = getelementptr i8, ptr %from, i64 %i
-  %at.to = getelementptr i8, ptr %to, i64 %i
-  %words = load <16 x i32>, ptr %at.from, align 4
-  store <16 x i32> %words, ptr %at.to, align 64, !nontemporal !0
-  %next = add i64 %i, 64
-  %more = icmp slt i64 %next, %stop
-  br i1 %more, label %line, label %last
-last:
+  call void @lines(ptr %to, ptr %from, i64 %head, i64 %stop)
   call void @words(ptr %to, ptr %from, i64 %stop, i64 %n)
   ret void
-}
-define internal void @words(ptr noalias %to, ptr noalias %from, i64 %first, i64 %stop) "no-builtins" {
-entry:
-  %any = icmp slt i64 %first, %stop
-  br i1 %any, label %word, label %end
-word:
-  %i = phi i64 [%first, %entry], [%next, %word]
-  %at.from = getelementptr i8, ptr %from, i64 %i
-  %at.to = getelementptr i8, ptr %to, i64 %i
-  %bits = load i32, ptr %at.from, align 4
-  store i32 %bits, ptr %at.to, align 4
-  %next = add i64 %i, 4
-  %more = icmp slt i64 %next, %stop
-  br i1 %more, label %word, label %end
-end:
-  ret void
-}
+}}
 declare void @llvm.x86.sse.sfence()
-!0 = !{i32 1}
+!0 = !{{i32 1}}
 """
-"""``@stream(to, from, n)`` for LLVM: copies n bytes, a multiple of 4."""
+
+STREAM = (
+    _COPIES.format(name="words", kind="i32", bytes=4, how="")
+    + _COPIES.format(name="lines", kind=f"<{LINE // 4} x i32>", bytes=LINE, how=", !nontemporal !0")
+    + _STREAM
+)
+"""``@stream(to, from, n)`` for LLVM: copies n bytes, a multiple of 4, to an address that is one."""
 
 SETTLED = "call void @llvm.x86.sse.sfence()"
 """After it all that has been streamed is there before what the thread does next."""
@@ -157,7 +155,10 @@ class Rows:
 
     Parameters
     ----------
-    array, out : ndarray
+    array : ndarray, shape (n, …)
+        In one piece; see `fit`.
+    out : ndarray, shape (m, …)
+        In one piece, for up to m rows.
     """
 
     def __init__(self, array: NDArray[Any], out: NDArray[Any]) -> None:
@@ -173,6 +174,6 @@ class Rows:
         return array.flags.c_contiguous and 0 < size <= _BLOCK and not size % 4
 
     def __call__(self, numbers: NDArray[np.int64]) -> None:
-        """Put them there."""
+        """Put rows of these numbers, (m,) in one piece, there."""
         self._table[2:4] = [gemm.address(numbers), len(numbers)]
         self._gather(self._address)

@@ -18,8 +18,9 @@ from xpnn.compiler import Compiled, gemm, loops, sequence, team
 from xpnn.compiler.emit import Emitter, Memory, fill
 from xpnn.compiler.exchange import Exchange
 from xpnn.compiler.plan import Plan
+from xpnn.compiler.planner import turned
 from xpnn.compiler.recording import Call, Recording, Value
-from xpnn.compiler.regions import Region, Work, turned
+from xpnn.compiler.regions import Region, Work
 from xpnn.compiler.schedule import schedule
 from xpnn.compiler.sequence import Late, Sequence, Spread, cuts
 from xpnn.compiler.streams import LINE

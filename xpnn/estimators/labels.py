@@ -75,7 +75,7 @@ class Labels:
             )
 
     def encoded(self, y: HostArray, *, numbers: bool) -> HostArray:
-        """Y as losses take it: of more than two classes their numbers, or a column for each; else 0 and 1."""
+        """Y as losses take it: numbers of more than two classes, (n,), or a column for each; else 0 and 1, (n, k)."""
         if self.kind == "multiclass":
             found = np.searchsorted(self.classes, y)
             return found if numbers else np.eye(len(self))[found]
@@ -104,14 +104,14 @@ class Labels:
         return csr_matrix(found)
 
     def _taken(self, numbers: Array, output: Array) -> Any:
-        """The classes of these numbers."""
+        """The classes, (n,), of these numbers."""
         there = None if inputs.namespace_of(output) is None else self.like(output)
         if there is None:
             return self.classes[backends.of(output).to_host(numbers)]
         return backends.of(output).rows(there, numbers, arrays.namespace(output=output))
 
     def like(self, array: Array) -> Array | None:
-        """The classes where an array is; None if its library does not have them to the digit."""
+        """The classes, (k,), where an array is; None if its library does not have them to the digit."""
         if self.classes.dtype.kind not in "biuf":
             return None
         there = inputs.there(self.classes, X=array)
