@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import atexit
-import importlib
 import importlib.util
 import os
 import tempfile
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +13,6 @@ import pytest
 
 from xpnn import arrays, backends
 from xpnn.testing import libraries
-
-from . import signatures
 
 _kept = tempfile.TemporaryDirectory(prefix="xpnn-")
 os.environ["XPNN_CACHE_DIR"] = _kept.name  # not those of whoever runs the tests
@@ -26,14 +22,6 @@ if importlib.util.find_spec("jax"):
     import jax
 
     jax.config.update("jax_enable_x64", True)  # float64 for gradient checks; float32 arrays stay float32
-
-if importlib.util.find_spec("cupy") and importlib.util.find_spec(libraries.STRICT):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that there is no GPU
-        from array_api_compat import cupy
-
-    # without a GPU nothing runs on CuPy, but what is asked of a library can be something that CuPy has
-    signatures.hold(importlib.import_module(libraries.STRICT), cupy)
 
 
 @dataclass(frozen=True)
@@ -61,15 +49,36 @@ LIBRARIES = {
 }
 
 
+def _elsewhere() -> dict[str, Library]:
+    """The other devices of a library that has several: not the one that it computes on unless told."""
+    found = {}
+    for each in backends.devices():
+        first = LIBRARIES.get(each.library)
+        if first and each.usable and each.device != backends.usable_device(each.library):
+            device = backends.get(each.library).device(each.device)
+            found[f"{each.library} on {each.device}"] = Library(each.library, first.xp, device)
+    return found
+
+
+ANYWHERE = LIBRARIES | _elsewhere()
+
+
 def pytest_report_header() -> str:
     """Say which libraries the tests run on."""
-    return f"array libraries: {', '.join(LIBRARIES)}"
+    cuda = " (CUDA on the CPU)" if "CUDA_ON_CPU_COMPILER" in os.environ else ""
+    return f"array libraries: {', '.join(LIBRARIES)}{cuda}"
 
 
 @pytest.fixture(params=LIBRARIES)
 def lib(request) -> Library:
     """Each array library in turn."""
     return LIBRARIES[request.param]
+
+
+@pytest.fixture(params=ANYWHERE)
+def anywhere(request) -> Library:
+    """Each array library on each of its devices in turn: where a model, or training, says what to compute on."""
+    return ANYWHERE[request.param]
 
 
 @pytest.fixture(params=["float32", "float64"])

@@ -71,7 +71,7 @@ def test_every_hook_is_called_in_its_place():
     assert [page[0] for page in rare.pages] == ["start", "epoch", "epoch", "end"]
 
 
-def test_a_batch_shows_its_loss_its_rate_and_copies_of_the_parameters(lib):
+def test_a_batch_shows_its_loss_its_rate_and_copies_of_the_parameters(anywhere):
     seen = []
 
     class Look(xpnn.Callback):
@@ -83,7 +83,7 @@ def test_a_batch_shows_its_loss_its_rate_and_copies_of_the_parameters(lib):
             with pytest.raises(TypeError):
                 training.history["mine"] = []
 
-    network, X = xpnn.mlp([1, 1]), lib(DATA)
+    network, X = xpnn.mlp([1, 1]), anywhere(DATA)
     options = {"shuffle": False, "optimizer": xpnn.SGD(xpnn.Exponential(0.1, 0.5, unit="step"))}
     xpnn.fit(network, X, X, epochs=2, batch_size=4, callbacks=[Look()], **options)
     params = network.init(0)
@@ -93,7 +93,7 @@ def test_a_batch_shows_its_loss_its_rate_and_copies_of_the_parameters(lib):
         params = params - 0.1 * 0.5**i * gradient
         assert loss == pytest.approx(float(expected))
         assert rate == pytest.approx(0.1 * 0.5**i)
-        np.testing.assert_allclose(lib.host(shown), params, rtol=1e-9)
+        np.testing.assert_allclose(anywhere.host(shown), params, rtol=1e-9)
         assert (batches, epochs) == (2, 2)
     assert len(seen) == 4
 

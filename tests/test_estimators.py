@@ -109,24 +109,24 @@ def test_the_numbers_are_scikit_learns(kind, options, weighted):
 
 @pytest.mark.parametrize("options", [OPTIONS[0], OPTIONS[3], OPTIONS[5], OPTIONS[9]], ids=repr)
 @pytest.mark.parametrize("kind", [*CLASSES, *NUMBERS])
-def test_every_library_gives_the_same_and_gets_its_own(kind, options, lib, dtype):
+def test_every_library_gives_the_same_and_gets_its_own(kind, options, anywhere, dtype):
     X, y, w = table(kind)
     _, ours = pair(kind, **options | {"max_iter": 15})
     host = base.clone(ours).fit(X.astype(dtype), y, sample_weight=w)
-    ours.fit(lib(X, dtype), lib(y), sample_weight=lib(w))
+    ours.fit(anywhere(X, dtype), anywhere(y), sample_weight=anywhere(w))
     tolerance = 1e-6 if dtype == "float64" else 2e-2
     np.testing.assert_allclose(ours.loss_, host.loss_, rtol=tolerance)
     for array in [*ours.coefs_, *ours.intercepts_]:
-        lib.check(array, dtype)
-    predicted = ours.predict(lib(X, dtype))
-    lib.check(predicted)
+        anywhere.check(array, dtype)
+    predicted = ours.predict(anywhere(X, dtype))
+    anywhere.check(predicted)
     assert tuple(predicted.shape) == y.shape
     if dtype == "float64":
-        np.testing.assert_allclose(lib.host(predicted), host.predict(X), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(anywhere.host(predicted), host.predict(X), rtol=1e-4, atol=1e-5)
     if kind in CLASSES:
         for method in ("predict_proba", "predict_log_proba", "decision_function"):
-            lib.check(getattr(ours, method)(lib(X, dtype)), dtype)
-    assert ours.score(lib(X, dtype), lib(y)) == pytest.approx(host.score(X.astype(dtype), y), abs=0.05)
+            anywhere.check(getattr(ours, method)(anywhere(X, dtype)), dtype)
+    assert ours.score(anywhere(X, dtype), anywhere(y)) == pytest.approx(host.score(X.astype(dtype), y), abs=0.05)
 
 
 LABELS = [
@@ -139,25 +139,25 @@ LABELS = [
 
 
 @pytest.mark.parametrize("labels", LABELS, ids=lambda labels: str(labels.dtype))
-def test_labels_come_back_to_the_digit(lib, labels):
+def test_labels_come_back_to_the_digit(anywhere, labels):
     X, y, _ = table("three classes")
-    model = xpnn.MLPClassifier((9,), learning_rate_init=0.02, max_iter=40, random_state=0).fit(lib(X), labels[y])
-    predicted = model.predict(lib(X))
-    lib.check(predicted, str(labels.dtype))
-    assert (lib.host(predicted) == labels[y]).mean() > 0.9
-    assert model.score(lib(X), labels[y]) > 0.9
+    model = xpnn.MLPClassifier((9,), learning_rate_init=0.02, max_iter=40, random_state=0).fit(anywhere(X), labels[y])
+    predicted = model.predict(anywhere(X))
+    anywhere.check(predicted, str(labels.dtype))
+    assert (anywhere.host(predicted) == labels[y]).mean() > 0.9
+    assert model.score(anywhere(X), labels[y]) > 0.9
 
 
-def test_text_and_mixed_libraries(lib):
+def test_text_and_mixed_libraries(anywhere):
     X, y, w = table("three classes")
     names = np.asarray(["red", "white", "rosé"])[y]
     model = xpnn.MLPClassifier((9,), learning_rate_init=0.02, max_iter=40, random_state=0)
-    model.fit(lib(X), names, sample_weight=list(w))
+    model.fit(anywhere(X), names, sample_weight=list(w))
     assert list(model.classes_) == ["red", "rosé", "white"]
-    predicted = model.predict(lib(X))
+    predicted = model.predict(anywhere(X))
     assert isinstance(predicted, np.ndarray)
     assert np.mean(predicted == names) > 0.9
-    assert model.score(lib(X), names) > 0.9
+    assert model.score(anywhere(X), names) > 0.9
 
 
 def test_another_library_than_fitted_says_how_to_move():

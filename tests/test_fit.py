@@ -114,14 +114,14 @@ def test_shuffle_false_takes_the_rows_as_they_come(data):
 # --- the arrays that go in and come out ---------------------------------------------------------------------
 
 
-def test_everything_stays_on_the_library_device_and_dtype_of_x(data, lib, dtype):
+def test_everything_stays_on_the_library_device_and_dtype_of_x(data, anywhere, dtype):
     X, y = data
-    x, labels = lib(X, dtype), lib(y, dtype)
+    x, labels = anywhere(X, dtype), anywhere(y, dtype)
     model = xpnn.fit(NETWORK, x, labels, epochs=2, batch_size=8, validation_data=(x, labels))
-    lib.check(model.params, dtype)
-    lib.check(model.predict(x), dtype)
+    anywhere.check(model.params, dtype)
+    anywhere.check(model.predict(x), dtype)
     assert all(type(loss) is float for losses in model.history.values() for loss in losses)
-    np.testing.assert_array_equal(lib.host(x), lib.host(lib(X, dtype)))  # nothing was written into
+    np.testing.assert_array_equal(anywhere.host(x), anywhere.host(anywhere(X, dtype)))  # nothing was written into
 
 
 @pytest.mark.parametrize("kind", ["int32", "int64", "uint8", "bool"])
@@ -190,16 +190,16 @@ def test_tol_stops_after_the_first_epoch_at_or_under_it(data):
     assert full.stopped == "epochs"
 
 
-def test_validation_loss_is_that_of_the_parameters_after_each_epoch(data, lib):
+def test_validation_loss_is_that_of_the_parameters_after_each_epoch(data, anywhere):
     X, y = data
     seen = []
     model = xpnn.fit(
         NETWORK,
-        lib(X),
-        lib(y),
+        anywhere(X),
+        anywhere(y),
         epochs=3,
-        validation_data=(lib(X[:5]), lib(y[:5])),
-        callbacks=[lambda epoch: seen.append(lib.host(epoch.params).copy())],
+        validation_data=(anywhere(X[:5]), anywhere(y[:5])),
+        callbacks=[lambda epoch: seen.append(anywhere.host(epoch.params).copy())],
     )
     expected = [float(xpnn.BinaryCrossentropy()(NETWORK.forward(p, X[:5]), y[:5])) for p in seen]
     np.testing.assert_allclose(model.history["validation_loss"], expected, rtol=1e-10)

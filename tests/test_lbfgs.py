@@ -53,15 +53,15 @@ def test_it_is_scipys_on_the_same_function(penalty, rng):
 
 
 @pytest.mark.parametrize("compile", [None, False])
-def test_every_library_goes_the_same_way(compile, lib, rng):
+def test_every_library_goes_the_same_way(compile, anywhere, rng):
     X, y = problem(rng)
     w = rng.uniform(0.5, 2, size=len(y))
     given = {"optimizer": xpnn.LBFGS(), "epochs": 15, "penalty": xpnn.L2(1e-3)}
     expected = xpnn.fit(NETWORK, X, y, sample_weight=w, compile=False, **given)
-    model = xpnn.fit(NETWORK, lib(X), lib(y), sample_weight=lib(w), compile=compile, **given)
-    lib.check(model.params, "float64")
+    model = xpnn.fit(NETWORK, anywhere(X), anywhere(y), sample_weight=anywhere(w), compile=compile, **given)
+    anywhere.check(model.params, "float64")
     np.testing.assert_allclose(model.history["loss"], expected.history["loss"], rtol=1e-6)
-    np.testing.assert_allclose(lib.host(model.params), expected.params, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(anywhere.host(model.params), expected.params, rtol=1e-4, atol=1e-5)
 
 
 def test_single_precision_stays_so(lib, rng):

@@ -53,12 +53,12 @@ def test_predict_takes_other_dtypes_and_answers_in_the_model_s(lib):
 @pytest.mark.parametrize(
     ("output", "k", "shape"), [("softmax", 3, (4,)), ("sigmoid", 1, (4,)), ("sigmoid", 2, (4, 2))]
 )
-def test_predict_labels_gives_class_numbers(output, k, shape, lib):
-    model, X = trained(lib, output=output, k=k)
-    labels, y_hat = model.predict_labels(lib(X[:4])), lib.host(model.predict(lib(X[:4])))
+def test_predict_labels_gives_class_numbers(output, k, shape, anywhere):
+    model, X = trained(anywhere, output=output, k=k)
+    labels, y_hat = model.predict_labels(anywhere(X[:4])), anywhere.host(model.predict(anywhere(X[:4])))
     assert tuple(labels.shape) == shape
     expected = y_hat.argmax(axis=1) if output == "softmax" else (y_hat >= 0.5).reshape(shape)
-    np.testing.assert_array_equal(lib.host(labels), expected)
+    np.testing.assert_array_equal(anywhere.host(labels), expected)
 
 
 def test_predict_labels_gives_names_where_there_are_some(lib):
@@ -95,28 +95,28 @@ def test_predict_refuses_bad_features(X, message, lib):
         model.predict(lib(X))
 
 
-def test_evaluate_classification(lib, dtype):
-    model, X = trained(lib, dtype)
+def test_evaluate_classification(anywhere, dtype):
+    model, X = trained(anywhere, dtype)
     labels = np.arange(30) % 3
-    scores = model.evaluate(lib(X, dtype), lib(labels))
-    y_hat = lib.host(model.predict(lib(X, dtype)))
+    scores = model.evaluate(anywhere(X, dtype), anywhere(labels))
+    y_hat = anywhere.host(model.predict(anywhere(X, dtype)))
     assert scores["accuracy"] == pytest.approx((y_hat.argmax(axis=1) == labels).mean(), rel=1e-6)
     assert scores["loss"] == pytest.approx(-np.log(y_hat[np.arange(30), labels]).mean(), rel=1e-5)
-    assert model.evaluate(lib(X, dtype), lib(np.eye(3)[labels], dtype)) == pytest.approx(scores)
+    assert model.evaluate(anywhere(X, dtype), anywhere(np.eye(3)[labels], dtype)) == pytest.approx(scores)
 
 
-def test_evaluate_several_labels(lib):
-    model, X = trained(lib, output="sigmoid", k=2)
+def test_evaluate_several_labels(anywhere):
+    model, X = trained(anywhere, output="sigmoid", k=2)
     y = (X > 0).astype(float)
-    expected = ((lib.host(model.predict(lib(X))) >= 0.5) == (y == 1)).mean()
-    assert model.evaluate(lib(X), lib(y))["accuracy"] == pytest.approx(expected)
+    expected = ((anywhere.host(model.predict(anywhere(X))) >= 0.5) == (y == 1)).mean()
+    assert model.evaluate(anywhere(X), anywhere(y))["accuracy"] == pytest.approx(expected)
 
 
-def test_evaluate_regression(lib):
-    model, X = trained(lib, output="linear", k=2)
+def test_evaluate_regression(anywhere):
+    model, X = trained(anywhere, output="linear", k=2)
     y = np.stack([X[:, 0], X[:, 1] + 1], axis=1)
-    y_hat = lib.host(model.predict(lib(X)))
-    scores = model.evaluate(lib(X), lib(y))
+    y_hat = anywhere.host(model.predict(anywhere(X)))
+    scores = model.evaluate(anywhere(X), anywhere(y))
     assert scores["loss"] == pytest.approx(((y_hat - y) ** 2).mean())
     assert scores["mean_absolute_error"] == pytest.approx(abs(y_hat - y).mean())
     assert scores["r2"] == pytest.approx((1 - ((y_hat - y) ** 2).sum(0) / ((y - y.mean(0)) ** 2).sum(0)).mean())
@@ -192,8 +192,8 @@ def test_to_changes_the_dtype_in_place_of_the_library(lib):
         model.to(dtype="int32")
 
 
-def test_a_model_stays_on_its_device_by_that_device_s_name(lib):
-    model, _ = trained(lib)
+def test_a_model_stays_on_its_device_by_that_device_s_name(anywhere):
+    model, _ = trained(anywhere)
     here = backends.of(model.params)
     name = here.device_name(model.params)
     assert name in here.device_names()
@@ -226,13 +226,13 @@ def test_float64_on_jax_without_x64_is_an_error_not_a_loss_of_digits():
 # --- files ----------------------------------------------------------------------------------------------------
 
 
-def test_saved_and_loaded_it_is_the_same_model(lib, dtype, tmp_path):
-    model, X = trained(lib, dtype, labels=["a", "b", "c"])
+def test_saved_and_loaded_it_is_the_same_model(anywhere, dtype, tmp_path):
+    model, X = trained(anywhere, dtype, labels=["a", "b", "c"])
     path = tmp_path / "model.safetensors"
     model.save(path)
-    for again in (xpnn.load(path, like=lib(X, dtype)), xpnn.load(str(path), like=lib(np.zeros(1)))):
-        lib.check(again.params, dtype)
-        assert lib.host(again.params).tobytes() == lib.host(model.params).tobytes()
+    for again in (xpnn.load(path, like=anywhere(X, dtype)), xpnn.load(str(path), like=anywhere(np.zeros(1)))):
+        anywhere.check(again.params, dtype)
+        assert anywhere.host(again.params).tobytes() == anywhere.host(model.params).tobytes()
         assert again.network == model.network
         assert again.loss == model.loss
         assert again.history == model.history

@@ -68,20 +68,20 @@ def test_metrics_of_every_kind_of_output(rng):
         )
 
 
-def test_weights_of_classes_are_weights_of_samples(lib, rng):
+def test_weights_of_classes_are_weights_of_samples(anywhere, rng):
     X, y = classes(rng)
     own = rng.uniform(0.5, 1.5, 60)
     factors = {0: 2.0, 2: 0.5}
     each = np.asarray([2.0, 1.0, 0.5])[y]
     options = {"optimizer": "adam", "epochs": 3, "batch_size": 16}
-    ours = xpnn.fit(NETWORK, lib(X), lib(y), class_weight=factors, sample_weight=lib(own), **options)
-    plain = xpnn.fit(NETWORK, lib(X), lib(y), sample_weight=lib(own * each), **options)
-    np.testing.assert_allclose(lib.host(ours.params), lib.host(plain.params), rtol=1e-6)
+    ours = xpnn.fit(NETWORK, anywhere(X), anywhere(y), class_weight=factors, sample_weight=anywhere(own), **options)
+    plain = xpnn.fit(NETWORK, anywhere(X), anywhere(y), sample_weight=anywhere(own * each), **options)
+    np.testing.assert_allclose(anywhere.host(ours.params), anywhere.host(plain.params), rtol=1e-6)
     named = xpnn.fit(
-        NETWORK, lib(X), lib(y), class_weight={"c": 0.5, "a": 2}, labels=["a", "b", "c"],
-        sample_weight=lib(own), **options,
+        NETWORK, anywhere(X), anywhere(y), class_weight={"c": 0.5, "a": 2}, labels=["a", "b", "c"],
+        sample_weight=anywhere(own), **options,
     )  # fmt: skip
-    np.testing.assert_array_equal(lib.host(named.params), lib.host(ours.params))
+    np.testing.assert_array_equal(anywhere.host(named.params), anywhere.host(ours.params))
 
 
 @pytest.mark.parametrize("kind", ["labels", "one-hot", "sigmoid"])
@@ -98,23 +98,27 @@ def test_balanced_weights_are_scikit_learn_s(kind, rng):
     np.testing.assert_allclose(ours.params, plain.params, rtol=1e-12)
 
 
-def test_early_stopping_ends_the_training_and_brings_back_the_best(lib, rng):
+def test_early_stopping_ends_the_training_and_brings_back_the_best(anywhere, rng):
     X, y = classes(rng, 24)
     stop = xpnn.EarlyStopping(patience=3)
     seen = []
     options = {"optimizer": xpnn.Adam(0.1), "epochs": 300, "validation_split": 0.25}
-    model = xpnn.fit(NETWORK, lib(X), lib(y), callbacks=[lambda e: seen.append(lib.host(e.params)), stop], **options)
+    model = xpnn.fit(
+        NETWORK, anywhere(X), anywhere(y), callbacks=[lambda e: seen.append(anywhere.host(e.params)), stop], **options
+    )
     losses = model.history["validation_loss"]
     best = int(np.argmin(losses))
     assert len(losses) == best + 1 + 4  # three are let pass, the fourth ends it
     assert len(losses) < 300
     assert stop.best.epoch == best + 1
     assert model.stopped == "callback"
-    np.testing.assert_array_equal(lib.host(model.params), seen[best])
-    again = xpnn.fit(NETWORK, lib(X), lib(y), callbacks=[stop], **options)  # starts anew
-    np.testing.assert_array_equal(lib.host(again.params), lib.host(model.params))
-    last = xpnn.fit(NETWORK, lib(X), lib(y), callbacks=[xpnn.EarlyStopping(patience=3, restore=False)], **options)
-    np.testing.assert_array_equal(lib.host(last.params), seen[-1])
+    np.testing.assert_array_equal(anywhere.host(model.params), seen[best])
+    again = xpnn.fit(NETWORK, anywhere(X), anywhere(y), callbacks=[stop], **options)  # starts anew
+    np.testing.assert_array_equal(anywhere.host(again.params), anywhere.host(model.params))
+    last = xpnn.fit(
+        NETWORK, anywhere(X), anywhere(y), callbacks=[xpnn.EarlyStopping(patience=3, restore=False)], **options
+    )
+    np.testing.assert_array_equal(anywhere.host(last.params), seen[-1])
 
 
 def test_the_best_comes_back_too_if_the_epochs_run_out(rng):

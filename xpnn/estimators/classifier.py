@@ -32,7 +32,7 @@ from xpnn.losses import (
 )
 from xpnn.optimizers import Optimizer
 from xpnn.training.callbacks import Callback, Training
-from xpnn.typing import HostArray
+from xpnn.typing import Array, HostArray
 
 
 class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
@@ -388,7 +388,9 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         array, shape (n, k)
             Columns in the order of `classes_`.
         """
-        return self._probabilities(X, "predict_proba")
+        output = self._forward(X, "predict_proba")
+        with backends.of(output).on(output):
+            return self._of_each_class(output)
 
     def predict_log_proba(self, X: Any) -> Any:
         """The logarithm of `predict_proba`.
@@ -401,8 +403,9 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         -------
         array, shape (n, k)
         """
-        probabilities = self._probabilities(X, "predict_log_proba")
-        return arrays.namespace(probabilities=probabilities).log(probabilities)
+        output = self._forward(X, "predict_log_proba")
+        with backends.of(output).on(output):
+            return arrays.namespace(output=output).log(self._of_each_class(output))
 
     def decision_function(self, X: Any) -> Any:
         """Z of the output layer: the larger, the surer.
@@ -418,8 +421,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         logits = self._forward(X, "decision_function", logits=True)
         return logits[:, 0] if self.n_outputs_ == 1 and not self._labels.several else logits
 
-    def _probabilities(self, X: Any, method: str) -> Any:
-        output = self._forward(X, method)
+    def _of_each_class(self, output: Array) -> Array:
+        """Ŷ with a column for either class where it has one for the second."""
         if self.n_outputs_ > 1:
             return output
         xp = arrays.namespace(output=output)
