@@ -23,6 +23,12 @@ def test_what_is_not_an_array_is_an_error(thing):
         arrays.namespace(X=thing)
 
 
+def test_a_sparse_matrix_is_not_an_array_but_can_give_one():
+    sparse = pytest.importorskip("scipy.sparse")
+    with pytest.raises(ArrayError, match=r"X must be an array, got a csr_array: .* for example X.toarray\(\)\."):
+        arrays.namespace(X=sparse.csr_array(np.eye(2)))
+
+
 def test_no_array_at_all_is_an_error():
     with pytest.raises(ArrayError, match="no array was given"):
         arrays.namespace(params=None)

@@ -558,6 +558,22 @@ def test_sparse_arrays_of_other_libraries_are_named():
             use()
 
 
+class Sparse:
+    """As CuPy's: no array, and not one of SciPy's."""
+
+    shape, ndim, dtype, indptr = X.shape, 2, X.dtype, np.zeros(1)
+
+    def toarray(self):
+        return X
+
+
+def test_sparse_matrices_that_are_not_scipys_are_told_from_them(lib):
+    model = xpnn.MLPClassifier((4,), max_iter=2).fit(lib(X), Y)
+    for use in (lambda: model.predict(Sparse()), lambda: model.fit(Sparse(), Y)):
+        with pytest.raises(InputError, match=r"X is a sparse Sparse \(.*test_estimator_errors\).* X.toarray\(\)"):
+            use()
+
+
 # --- elsewhere ---------------------------------------------------------------------------------------------------
 
 

@@ -61,9 +61,11 @@ def _find(array: Array, name: str) -> Namespace:
     try:
         xp = cast(Namespace, array_api_compat.array_namespace(array))
     except TypeError:
+        make = (
+            f"{name}.toarray()" if hasattr(array, "toarray") else f"numpy.asarray({name})"
+        )  # SciPy's or CuPy's sparse
         raise ArrayError(
-            f"{name} must be an array, got {_article(type(array).__name__)}: make one first, "
-            f"for example numpy.asarray({name})."
+            f"{name} must be an array, got {_article(type(array).__name__)}: make one first, for example {make}."
         ) from None
     if isinstance(xp, ModuleType):  # a library's; any other may differ from array to array
         _of_type[type(array)] = xp

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.utils.validation import (
     _check_n_features,
     _check_sample_weight,
@@ -43,6 +44,7 @@ def features(estimator: Any, X: Any, *, reset: bool) -> Any:
     """X checked, (n, d), in float32 or float64: an array of its own library, sparse matrices as they are."""
     if not reset and _as_fitted(estimator, X):
         return X
+    _refuse_others_sparse(X)
     if namespace_of(X) is None:
         return validate_data(estimator, X, accept_sparse="csr", dtype=FLOATS, reset=reset)
     _two_axes(X)
@@ -69,6 +71,17 @@ def _two_axes(X: Any) -> None:
         )
 
 
+def _refuse_others_sparse(X: Any) -> None:
+    """PyTorch's, CuPy's and the like."""
+    layout = str(getattr(X, "layout", ""))
+    if "sparse" in layout or (hasattr(X, "toarray") and not is_sparse(X)):
+        kind, dense = (layout, "to_dense") if layout else (type(X).__module__, "toarray")
+        raise InputError(
+            f"X is a sparse {type(X).__name__} ({kind}), of which nothing here is computed: give X.{dense}(), or a "
+            "sparse matrix of SciPy's."
+        )
+
+
 def _check_features(estimator: Any, X: Any, *, reset: bool) -> None:
     """Their number; an array has no names for them."""
     _check_n_features(estimator, X, reset=reset)
@@ -78,6 +91,7 @@ def _check_features(estimator: Any, X: Any, *, reset: bool) -> None:
 
 def both(estimator: Any, X: Any, y: Any, *, reset: bool, numeric: bool) -> tuple[Any, HostArray]:
     """X as `features` gives it, and y checked on the host."""
+    _refuse_others_sparse(X)
     if namespace_of(X) is None:
         return validate_data(
             estimator,
@@ -101,12 +115,6 @@ def both(estimator: Any, X: Any, y: Any, *, reset: bool, numeric: bool) -> tuple
 
 def _foreign(X: Any) -> Array:
     """An array of another library: real, finite."""
-    layout = str(getattr(X, "layout", ""))
-    if "sparse" in layout:  # PyTorch's
-        raise InputError(
-            f"X is a sparse {type(X).__name__} ({layout}), of which nothing here is computed: give X.to_dense(), or "
-            "a sparse matrix of SciPy's."
-        )
     xp, backend = arrays.namespace(X=X), backends.of(X)
     with backend.on(X):
         X = backend.detach(X)
@@ -200,6 +208,7 @@ def same_place(estimator: Any, X: Any, params: Array, method: str, *, placed: bo
     """Raise `InputError` unless X is of the library and on the device of the parameters."""
     if not elsewhere(X, params, placed=placed):
         return
+    _refuse_others_sparse(X)
     mine = backends.of(params)
     if namespace_of(X) is None:
         given = "a NumPy array" if isinstance(X, np.ndarray) else f"a {type(X).__name__}"
@@ -219,7 +228,7 @@ def same_place(estimator: Any, X: Any, params: Array, method: str, *, placed: bo
 
 def is_sparse(X: Any) -> bool:
     """Whether it is one of SciPy's sparse matrices or arrays."""
-    return hasattr(X, "toarray") and hasattr(X, "indptr")
+    return bool(issparse(X))
 
 
 ROWS = 2048
