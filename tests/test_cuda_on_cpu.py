@@ -1,9 +1,12 @@
 """What ``python -m tests.cuda_on_cpu`` stands on: CuPy with the CPU in the place of a GPU."""
 
+import ctypes
 import os
 
 import numpy as np
 import pytest
+
+import xpnn
 
 from .conftest import LIBRARIES
 
@@ -53,6 +56,33 @@ def test_one_device_cannot_compute_with_what_is_on_another():
         there = cp.ones(3)
     with pytest.raises(ValueError, match="different from the current device"):
         there + 1
+
+
+TRAINING = {
+    "plain": {"optimizer": xpnn.SGD(0.01)},
+    "Adam, in the order of the rows": {"shuffle": False},
+    "clipped": {"clip_norm": 1.0},
+    "clipped by value, penalised": {"clip_value": 1.0, "penalty": xpnn.L2(1e-3)},
+    "weighted": {"class_weight": "balanced"},
+    "scored": {"validation_split": 0.2, "metrics": ["accuracy"]},
+    "with a schedule": {"optimizer": xpnn.SGD(xpnn.Exponential(0.1, 0.9))},
+}
+
+
+@pytest.mark.parametrize("options", TRAINING.values(), ids=TRAINING)
+def test_a_step_reads_nothing_from_the_device(options, rng):
+    cp = cupy()
+    X, y = cp.asarray(rng.normal(size=(960, 5))), cp.asarray(rng.integers(0, 3, 960))
+    copies = ctypes.c_ulong.in_dll(ctypes.CDLL("libcuda.so.1"), "copies_to_host")
+
+    def reads(batch_size, epochs):
+        before = copies.value
+        xpnn.fit(xpnn.mlp([5, 4, 3], output="softmax"), X, y, batch_size=batch_size, epochs=epochs, **options)
+        return copies.value - before
+
+    assert reads(24, 2) == reads(240, 2)
+    epoch = reads(240, 3) - reads(240, 2)
+    assert 0 < epoch <= 3, "the loss, and what is worked out of the samples held out"
 
 
 def test_what_is_not_there_fails_and_says_so(capfd):
