@@ -8,29 +8,28 @@ import pytest
 
 import xpnn
 
-from .conftest import LIBRARIES
+from .conftest import ANYWHERE, LIBRARIES
 
 pytestmark = pytest.mark.skipif("CUDA_ON_CPU_COMPILER" not in os.environ, reason="not run by tests.cuda_on_cpu")
 
 
 def cupy():
-    """CuPy, which is told to be usable: all the tests that it is a parameter of have been run."""
+    """CuPy, which the tests of every library have found usable: they would not have run on it otherwise."""
     assert "cupy" in LIBRARIES
     import cupy
 
     return cupy
 
 
-def test_sums_products_sorts_and_where_things_are_found(rng):
+def test_sums_products_and_sorts_are_numpys(rng):
     cp, X = cupy(), rng.normal(size=(300, 70))
     X[3, 5] = np.nan
     on_gpu = cp.asarray(X)
-    np.testing.assert_allclose(
-        on_gpu.sum(axis=0).get(), X.sum(axis=0), rtol=1e-12
-    )  # threads that wait for each other
+    np.testing.assert_allclose(on_gpu.sum(axis=0).get(), X.sum(axis=0), rtol=1e-12)  # threads of a block wait
     np.testing.assert_allclose(cp.nanmax(on_gpu).get(), np.nanmax(X))
     np.testing.assert_allclose((on_gpu.T @ on_gpu).get(), X.T @ X, rtol=1e-10)
     np.testing.assert_allclose((on_gpu[4:] @ on_gpu[9]).get(), X[4:] @ X[9], rtol=1e-10)
+    np.testing.assert_allclose((on_gpu[:, 1] @ on_gpu[:, 2]).get(), X[:, 1] @ X[:, 2], rtol=1e-10)
     np.testing.assert_array_equal(cp.sort(on_gpu, axis=0).get(), np.sort(X, axis=0))
     np.testing.assert_array_equal(cp.argsort(on_gpu, axis=1).get(), np.argsort(X, axis=1, kind="stable"))
     np.testing.assert_array_equal(cp.argwhere(on_gpu > 1).get(), np.argwhere(X > 1))
@@ -40,7 +39,9 @@ def test_sums_products_sorts_and_where_things_are_found(rng):
 
 def test_memory_is_of_one_side_and_not_of_numbers_before_they_are_written():
     cp = cupy()
-    host, device = np.zeros(4), cp.empty(1 << 20)  # nothing of that size was freed before
+    host, device = np.zeros(4), cp.ones(1000) * 2
+    del device
+    device = cp.empty(1000)
     assert cp.isnan(device).all()
     with pytest.raises(cp.cuda.runtime.CUDARuntimeError):
         cp.cuda.runtime.memcpy(host.ctypes.data, host.ctypes.data, host.nbytes, cp.cuda.runtime.memcpyDeviceToHost)
@@ -48,14 +49,25 @@ def test_memory_is_of_one_side_and_not_of_numbers_before_they_are_written():
         np.asarray(device)
 
 
-def test_one_device_cannot_compute_with_what_is_on_another():
+USES = {
+    "element-wise": lambda a: a + 1,
+    "matrix by matrix": lambda a: a @ a,
+    "matrix by vector": lambda a: a @ a[0],
+    "vector by vector": lambda a: a[0] @ a[1],
+}
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_one_device_cannot_compute_with_what_is_on_another(use):
     cp = cupy()
     if cp.cuda.runtime.getDeviceCount() < 2:
         pytest.skip("there is one device: CUDA_ON_CPU_DEVICES=2 gives two")
+    assert "cupy on cuda:1" in ANYWHERE
     with cp.cuda.Device(1):
-        there = cp.ones(3)
-    with pytest.raises(ValueError, match="different from the current device"):
-        there + 1
+        there = cp.eye(3)
+        use(there)
+    with pytest.raises((ValueError, RuntimeError), match="current device|EXECUTION_FAILED"):
+        use(there)
 
 
 TRAINING = {
@@ -90,3 +102,5 @@ def test_what_is_not_there_fails_and_says_so(capfd):
     with pytest.raises(KeyError, match="801"):
         cp.random.random(3)
     assert "there is no curandCreateGenerator" in capfd.readouterr().err
+    with pytest.raises(NotImplementedError, match="there is no cupy.random._generator_api"):
+        cp.random.default_rng(0)

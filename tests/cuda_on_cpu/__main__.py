@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
+import platform
 import shlex
 import shutil
 import subprocess
@@ -25,6 +27,17 @@ SETTINGS = "-E CUPY_USE_CUDA_PYTHON=False -E CUPY_CUFFT_STATIC=False -E CUPY_CUD
 CYTHON = (sys.executable, "-m", "cython", "-3", "--cplus", "-X", "binding=False", *shlex.split(SETTINGS))
 KERNELS = shlex.split("g++ -std=c++17 -O1 -fPIC -fwrapv -ffp-contract=off -fvisibility=hidden -fpermissive -w")
 
+ABSENT = """
+def __getattr__(name):
+    if name.startswith("__"):
+        raise AttributeError(name)
+
+    def refuse(*_, **__):
+        raise NotImplementedError(f"CUDA on the CPU: there is no {__name__}.{name}")
+
+    return type(name, (), {"__init__": refuse})
+"""
+
 
 def run(*command: object, **options: object) -> str:
     """What a command prints; a failure ends this program with it."""
@@ -38,8 +51,11 @@ def fetch(folder: Path) -> None:
     """CuPy's wheel and sources, CUDA's headers, Cython."""
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check")
     site = folder / "site"
-    run(*pip, "install", "--target", site, "--no-deps", f"cupy-cuda13x=={CUPY}", *HEADERS)
+    run(*pip, "install", "--target", site, "--no-deps", f"cupy-cuda13x=={CUPY}", "cuda-pathfinder", *HEADERS)
     shutil.rmtree(site / "nvidia/cu13/lib")  # the real runtime
+    (generators,) = site.glob("cupy/random/_generator_api.*.so")  # has one inside, too
+    generators.unlink()
+    generators.with_name("_generator_api.py").write_text(ABSENT)
     run(*pip, "install", "--target", folder / "tools", "--no-deps", "Cython>=3.2,<3.3")
     stub = os.environ | {"CUPY_INSTALL_USE_STUB": "1"}  # or pip cannot ask the sources for their name without CUDA
     run(*pip, "download", "--no-deps", "--no-binary", "cupy", "--dest", folder, f"cupy=={CUPY}", env=stub)
@@ -73,13 +89,15 @@ def build(folder: Path) -> None:
     (folder / "absent.cpp").write_text(absent(callers, ours))
     lib.mkdir()
     library = lib / "libcuda_on_cpu.so"
-    run("g++", "-shared", *ours, compiled(folder / "absent.cpp"), "-ldl", "-o", library)
+    run(
+        "g++", "-shared", f"-Wl,-soname,{library.name}", *ours, compiled(folder / "absent.cpp"), "-ldl", "-o", library
+    )
     for name in LIBRARIES:
         (lib / f"lib{name}").symlink_to(library.name)
     for name, objects in modules.items():
         target = site / f"{name}{sysconfig.get_config_var('EXT_SUFFIX')}"
         besides = [compiled(HERE / other, "-O2") for other in MODULES[name]]
-        run("g++", "-shared", objects, *besides, library, f"-Wl,-rpath,{lib}", "-o", target)
+        run("g++", "-shared", objects, *besides, library, "-o", target)
 
 
 def absent(callers: list[Path], ours: list[Path]) -> str:
@@ -98,27 +116,36 @@ def absent(callers: list[Path], ours: list[Path]) -> str:
 
 def environment(folder: Path) -> dict[str, str]:
     """The variables that a command is run with."""
-    path = os.pathsep.join(filter(None, [str(folder / "site"), os.environ.get("PYTHONPATH")]))
+
+    def first(path: Path, name: str) -> str:
+        return os.pathsep.join(filter(None, [str(path), os.environ.get(name)]))
+
     return os.environ | {
-        "PYTHONPATH": path,
-        "LD_LIBRARY_PATH": str(folder / "lib"),
+        "PYTHONPATH": first(folder / "site", "PYTHONPATH"),
+        "LD_LIBRARY_PATH": first(folder / "lib", "LD_LIBRARY_PATH"),
         "CUDA_PATH": str(folder / "site" / "nvidia" / "cu13"),
         "CUPY_CACHE_DIR": str(folder / "kernels"),
-        "CUDA_ON_CPU_COMPILER": " ".join([*KERNELS, "-shared", "-include", str(folder / "device.h")]),
+        "CUDA_ON_CPU_COMPILER": shlex.join([*KERNELS, "-shared", "-include", str(folder / "device.h")]),
         "CUPY_ACCELERATORS": "",  # neither CUB nor cuTENSOR
     }
 
 
 def main() -> None:
     """Build what is not there for these sources, then become the command."""
-    content = b"".join(each.read_bytes() for each in sorted(HERE.glob("*.*")))
-    folder = HERE / "build" / hashlib.sha256(content + sys.version.encode()).hexdigest()[:12]
-    if not (folder / "done").exists():
-        shutil.rmtree(folder.parent, ignore_errors=True)
-        folder.mkdir(parents=True)
-        fetch(folder)
-        build(folder)
-        (folder / "done").touch()
+    if platform.system() != "Linux" or platform.machine() != "x86_64" or not shutil.which("g++"):
+        sys.exit("CUDA on the CPU needs Linux on x86-64, with g++ installed.")
+    sources = sorted([*HERE.glob("*.cpp"), *HERE.glob("*.h"), HERE / "__main__.py"])
+    content = b"".join(each.read_bytes() for each in sources) + sys.version.encode()
+    folder = HERE / "build" / hashlib.sha256(content).hexdigest()[:12]
+    folder.parent.mkdir(exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of two that begin at once, one builds
+        if not (folder / "done").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            fetch(folder)
+            build(folder)
+            (folder / "done").touch()
     os.execvpe(sys.argv[1], sys.argv[1:], environment(folder))
 
 

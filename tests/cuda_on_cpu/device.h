@@ -118,6 +118,12 @@ void launch(void (*kernel)(A...), void **arguments, const unsigned *grid, const 
 }
 }  // namespace launching
 
+#define LAUNCHER(KERNEL, WAITING)                                                                         \
+  extern "C" __attribute__((visibility("default"))) void launch_##KERNEL(                                 \
+      void **arguments, const unsigned *grid, const unsigned *block, size_t shared) {                     \
+    launching::launch<WAITING>(&KERNEL, arguments, grid, block, shared);                                  \
+  }
+
 // ---- functions
 
 using std::isfinite;

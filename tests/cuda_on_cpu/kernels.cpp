@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #include <fstream>
 #include <iterator>
@@ -20,25 +21,26 @@ struct Program {
   std::string source, log, code;
 };
 
+std::string scratch() {
+  const char *folder = getenv("TMPDIR");
+  return std::string(folder ? folder : "/tmp") + "/cuda-on-cpu-XXXXXX";
+}
+
 std::string read(const std::string &path) {
   std::ifstream file(path, std::ios::binary);
   return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
-// The source with, for each of its kernels, a function of one signature that launches it.
+// The source with a function for each of its kernels, of one signature, that launches it.
 std::string with_launchers(std::string text) {
-  static const std::regex dynamic("extern\\s+__shared__\\s+(?:__align__\\([^)]*\\)\\s*)?(\\w+)\\s+(\\w+)\\s*\\[\\s*\\]\\s*;");
-  static const std::regex kernel("extern\\s+\"C\"\\s+__global__\\s+void\\s+(?:__launch_bounds__\\s*\\([^)]*\\)\\s*)?(\\w+)\\s*\\(");
+  static const std::regex dynamic(R"(extern\s+__shared__\s+(?:__align__\([^)]*\)\s*)?(\w+)\s+(\w+)\s*\[\s*\]\s*;)");
+  static const std::regex kernel(
+      R"~(extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\()~");
   static const std::regex waits("__syncthreads|__syncwarp|__shfl");
-  std::string waiting = std::regex_search(text, waits) ? "true" : "false";
+  std::string waiting = std::regex_search(text, waits) ? "true" : "false", launchers;
   text = std::regex_replace(text, dynamic, "$1 *$2 = reinterpret_cast<$1 *>(shared_memory);");
-  std::string launchers;
-  for (std::sregex_iterator found(text.begin(), text.end(), kernel), end; found != end; ++found) {
-    std::string name = (*found)[1];
-    launchers += "extern \"C\" __attribute__((visibility(\"default\"))) void launch_" + name +
-                 "(void **a, const unsigned *g, const unsigned *b, size_t s) { launching::launch<" + waiting + ">(&" + name +
-                 ", a, g, b, s); }\n";
-  }
+  for (std::sregex_iterator found(text.begin(), text.end(), kernel), end; found != end; ++found)
+    launchers += "LAUNCHER(" + (*found)[1].str() + ", " + waiting + ")\n";
   return launchers.empty() ? "" : text + "\n" + launchers;
 }
 }  // namespace
@@ -56,25 +58,27 @@ int nvrtcDestroyProgram(void **program) {
 }
 int nvrtcCompileProgram(void *given, int count, const char **options) {
   Program &program = *(Program *)given;
-  std::string text = with_launchers(program.source);
-  if (text.empty()) {  // CuPy asks so for the compiler's version
+  if (program.source.find("__global__") == std::string::npos) {  // CuPy asks so for the compiler's version
     program.code = MARK;
     return 0;
   }
-  char folder[] = "/tmp/cuda-on-cpu-XXXXXX";
-  if (!mkdtemp(folder)) return 1;
-  std::string at = folder, command = getenv("CUDA_ON_CPU_COMPILER");
+  std::string text = with_launchers(program.source), at = scratch(), command = getenv("CUDA_ON_CPU_COMPILER");
+  if (text.empty()) {
+    program.log = "CUDA on the CPU: there are no kernels but those that begin with: extern \"C\" __global__ void";
+    return 6;
+  }
+  if (!mkdtemp(at.data())) return 1;
   for (int i = 0; i < count; i++)
     if (!strncmp(options[i], "-I", 2) || !strncmp(options[i], "-D", 2)) command += std::string(" '") + options[i] + "'";
   std::ofstream(at + "/kernel.cpp") << text;
-  int failed = system((command + " " + at + "/kernel.cpp -o " + at + "/kernel.so 2> " + at + "/log").c_str());
+  int failed = system((command + " '" + at + "/kernel.cpp' -o '" + at + "/kernel.so' 2> '" + at + "/log'").c_str());
   program.log = read(at + "/log");
   if (!failed) {
     std::string library = read(at + "/kernel.so");
     size_t size = library.size();
     program.code = MARK + std::string((char *)&size, sizeof size) + library;
   }
-  return system(("rm -r " + at).c_str()) || failed ? 6 : 0;
+  return system(("rm -r '" + at + "'").c_str()) || failed ? 6 : 0;
 }
 int nvrtcGetCUBINSize(void *program, size_t *size) { return *size = ((Program *)program)->code.size(), 0; }
 int nvrtcGetCUBIN(void *program, char *code) {
@@ -91,15 +95,16 @@ int cuGetErrorString(int, const char **text) { return *text = "see what CUDA on 
 int cuCtxGetCurrent(void **context) { return *context = (void *)1, 0; }
 int cuModuleUnload(void *) { return 0; }
 int cuModuleLoadData(void **module, const char *image) {
-  char path[] = "/tmp/cuda-on-cpu-XXXXXX";
+  std::string path = scratch();
   size_t size;
-  int file = mkstemp(path);
+  if (strncmp(image, MARK.c_str(), MARK.size())) return 200;
+  int file = mkstemp(path.data());
   memcpy(&size, image + MARK.size(), sizeof size);
   bool written = write(file, image + MARK.size() + sizeof size, size) == (ssize_t)size;
   close(file);
-  *module = written ? dlopen(path, RTLD_NOW) : nullptr;
+  *module = written ? dlopen(path.c_str(), RTLD_NOW) : nullptr;
   if (!*module) fprintf(stderr, "CUDA on the CPU: %s\n", dlerror());
-  unlink(path);
+  unlink(path.c_str());
   return *module ? 0 : 200;
 }
 int cuModuleGetFunction(void **function, void *module, const char *name) {
@@ -115,7 +120,9 @@ void switch_stacks(void **from, void *to);
 unsigned long long exchanged[1024];
 }
 asm(R"(
+.text
 .globl switch_stacks
+.hidden switch_stacks
 switch_stacks:
   push %rbp
   push %rbx
@@ -142,11 +149,12 @@ struct Thread {
   State state;
 };
 
-const size_t STACK = 64 << 10;
-std::recursive_mutex launching;
+const size_t STACK = 256 << 10, GUARD = 4 << 10;
+std::mutex launching;
 std::vector<char *> stacks;
 std::vector<Thread> threads;
-size_t running;
+size_t running;  // of the threads, in run_block
+bool in_block = false;
 void *scheduler;
 void (*body)(void *);
 void *argument;
@@ -155,6 +163,12 @@ void begin() {
   body(argument);
   threads[running].state = done;
   switch_stacks(&threads[running].stack, scheduler);
+}
+
+char *new_stack() {  // below it nothing can be written, so that one that is too small does not reach into another
+  void *at = mmap(nullptr, GUARD + STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (at == MAP_FAILED || mprotect(at, GUARD, PROT_NONE)) abort();
+  return (char *)at + GUARD;
 }
 
 bool all(size_t from, size_t to, State state) {
@@ -174,6 +188,10 @@ bool resume(size_t from, size_t to, State state) {
 extern "C" {
 unsigned number_in_block() { return running; }
 void wait_for(int whom) {
+  if (!in_block) {
+    fprintf(stderr, "CUDA on the CPU: a kernel waits for other threads in an included file, where it is not seen\n");
+    abort();
+  }
   Thread &me = threads[running];
   me.state = (State)whom;
   switch_stacks(&me.stack, scheduler);
@@ -181,8 +199,9 @@ void wait_for(int whom) {
 void run_block(void (*kernel)(void *), void *of, const unsigned *block, unsigned *index) {
   size_t n = (size_t)block[0] * block[1] * block[2];
   body = kernel, argument = of;
-  while (stacks.size() < n) stacks.push_back((char *)aligned_alloc(64, STACK));
+  while (stacks.size() < n) stacks.push_back(new_stack());
   threads.clear();
+  in_block = true;
   for (size_t i = 0; i < n; i++) {
     void **top = (void **)(stacks[i] + STACK) - 8;
     top[6] = (void *)begin;  // where the first switch returns to, with the stack as a call would leave it
@@ -205,13 +224,15 @@ void run_block(void (*kernel)(void *), void *of, const unsigned *block, unsigned
       abort();
     }
   }
+  in_block = false;
 }
 
 int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
                    unsigned shared, void *, void **arguments, void **) {
   unsigned grid[] = {gx, gy, gz}, block[] = {bx, by, bz};
   if (!gx || !gy || !gz || !bx || !by || !bz || bx * by * bz > 1024) return 1;
-  std::lock_guard<std::recursive_mutex> held(launching);
+  if (gy > 65535 || gz > 65535 || shared > 48 << 10) return 1;
+  std::lock_guard<std::mutex> held(launching);
   ((void (*)(void **, const unsigned *, const unsigned *, size_t))function)(arguments, grid, block, shared);
   return 0;
 }

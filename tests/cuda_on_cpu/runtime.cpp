@@ -1,7 +1,7 @@
 // CUDA's runtime: devices are numbers, their memory is the host's, and what is asked for is done at once.
 //
-// A device's memory is told from the host's, so that a copy which takes one for the other fails as it would there. It is
-// filled with NaN, so that what is read before it was written shows.
+// The memory of each device is told from the host's and from the other devices', so that what takes one for the other
+// fails as it would there. It is filled with NaN, so that what is read before it was written shows.
 #include <cuda_runtime_api.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -47,6 +47,10 @@ cudaError_t handle(Handle *given) {
   return cudaSuccess;
 }
 
+bool holds(uintptr_t start, const Memory &memory, const void *at, size_t size) {
+  return memory.type != cudaMemoryTypeHost && (uintptr_t)at + size <= start + memory.size;
+}
+
 bool memory_of(const void *at, uintptr_t *start, Memory *found) {
   std::lock_guard<std::mutex> held(lock);
   auto next = memories.upper_bound((uintptr_t)at);
@@ -77,8 +81,8 @@ cudaError_t copy(void *to, const void *from, size_t size, cudaMemcpyKind kind) {
   bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
   bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
   bool said = kind != cudaMemcpyDefault;
-  if (said && on_device(to, size) != to_device) return complain("the target of a copy is not where it is said to be");
-  if (said && on_device(from, size) != from_device) return complain("the source of a copy is not where it is said to be");
+  if (said && on_device(to, size) != to_device) return complain("the target of a copy is not where it should be");
+  if (said && on_device(from, size) != from_device) return complain("the source of a copy is not where it should be");
   memmove(to, from, size);
   if (kind == cudaMemcpyDeviceToHost) copies_to_host++;
   return cudaSuccess;
@@ -93,7 +97,13 @@ cudaError_t complain(const char *what) {
 bool on_device(const void *at, size_t size) {
   uintptr_t start;
   Memory found;
-  return memory_of(at, &start, &found) && found.type != cudaMemoryTypeHost && (uintptr_t)at + size <= start + found.size;
+  return memory_of(at, &start, &found) && holds(start, found, at, size);
+}
+
+bool on_current_device(const void *at, size_t size) {
+  uintptr_t start;
+  Memory found;
+  return memory_of(at, &start, &found) && found.device == current && holds(start, found, at, size);
 }
 
 extern "C" {
@@ -176,6 +186,7 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes *attributes, const vo
 
 cudaError_t cudaStreamCreate(cudaStream_t *stream) { return handle(stream); }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned) { return handle(stream); }
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned, int) { return handle(stream); }
 cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
 cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
 cudaError_t cudaStreamQuery(cudaStream_t) { return cudaSuccess; }

@@ -422,7 +422,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         return logits[:, 0] if self.n_outputs_ == 1 and not self._labels.several else logits
 
     def _of_each_class(self, output: Array) -> Array:
-        """Ŷ with a column for either class where it has one for the second."""
+        """Probabilities, (n, k): of one sigmoid output 1 - ŷ and ŷ, otherwise Ŷ itself."""
         if self.n_outputs_ > 1:
             return output
         xp = arrays.namespace(output=output)
