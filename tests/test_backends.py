@@ -167,12 +167,14 @@ def test_an_unknown_backend_lists_the_known_ones():
         backends.get("no such!")
 
 
-@pytest.mark.parametrize("name", [n for n in ("numpy", "torch", "jax") if n in LIBRARIES])
+@pytest.mark.parametrize("name", [n for n in ("numpy", "cupy", "torch", "jax") if n in LIBRARIES])
 def test_an_unknown_device_is_an_error(name):
     with pytest.raises(
         BackendError, match=f"{name} cannot be used here on device 'abacus:0': {name} has no device 'abac"
     ):
         backends.get(name, "abacus:0")
+    with pytest.raises(BackendError, match=f"{name} has no device .* here; it has: "):  # names are asked for
+        backends.get(name, arrays.device(LIBRARIES[name]([1.0])) if name != "numpy" else 0)
 
 
 def test_a_broken_library_is_reported_not_raised(monkeypatch):

@@ -96,6 +96,8 @@ for y in targets:
         there = each.classes_
         found.append(type(there) is type(xp.asarray(y)) and host(there).tolist() == np.unique(y).tolist())
     found.append(type(new().fit(xp.asarray(X), xp.asarray(y)).classes_) is np.ndarray)
+    found.append(type(mlp.to("numpy").classes_) is np.ndarray)
+    found.append(type(mlp.to(like=xp.asarray(X)).classes_) is np.ndarray)  # what came to the host stays there
 print(json.dumps(found))
 """
 
@@ -107,4 +109,4 @@ def test_tools_that_dispatch_find_the_classes_in_the_library_of_y(name):
     command = [sys.executable, "-c", DISPATCHED, library]
     out = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert out.returncode == 0, out.stderr
-    assert json.loads(out.stdout) == [True] * 16
+    assert json.loads(out.stdout) == [True] * 20

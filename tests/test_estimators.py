@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import xpnn
+from xpnn import arrays
 from xpnn.errors import BackendError, InputError, ModelFileError
 from xpnn.training import resting
 
@@ -146,6 +147,29 @@ def test_labels_come_back_to_the_digit(anywhere, labels):
     anywhere.check(predicted, str(labels.dtype))
     assert (anywhere.host(predicted) == labels[y]).mean() > 0.9
     assert model.score(anywhere(X), labels[y]) > 0.9
+
+
+def test_it_goes_where_an_array_is(anywhere):
+    X, y, _ = table("three classes")
+    model = xpnn.MLPClassifier((9,), max_iter=3, random_state=0).fit(X, y)
+    before = model.predict_proba(X)
+    moved = model.to(like=anywhere(X), dtype="float32")
+    anywhere.check(moved.coefs_[0], "float32")
+    np.testing.assert_allclose(anywhere.host(moved.predict_proba(anywhere(X, "float32"))), before, rtol=1e-4)
+    with pytest.raises(InputError, match="give either like=array, or a backend"):
+        model.to("numpy", like=anywhere(X))
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16"])
+def test_half_precision_is_converted_as_numpys_is(kind, lib):
+    if not hasattr(lib.xp, kind):
+        pytest.skip(f"{lib.name} has no {kind}")
+    X, y, _ = table("three classes")
+    half = lib.xp.astype(lib(np.round(X)), getattr(lib.xp, kind))
+    model = xpnn.MLPClassifier((9,), max_iter=3, random_state=0).fit(half, lib(y))
+    assert model.coefs_[0].dtype == arrays.default_float(lib.xp)
+    full = lib.xp.astype(half, model.coefs_[0].dtype)
+    np.testing.assert_array_equal(lib.host(model.predict_proba(half)), lib.host(model.predict_proba(full)))
 
 
 def test_text_and_mixed_libraries(anywhere):

@@ -491,7 +491,7 @@ def test_bad_sample_weights(w, message, lib):
         ({"params": np.full(17, np.nan)}, "params holds nan at row 0 "),
         ({"params": np.ones(17) + 1j}, "params must hold real numbers, got dtype complex128"),
         ({"labels": "ab"}, "labels must be 2 names, one per class, got 'ab'"),
-        ({"labels": ["a", object]}, "labels must be text or numbers, got <class 'object'>"),
+        ({"labels": ["a", object]}, "labels must be a list of text or numbers, got <class 'object'> among them"),
         ({"validation_data": (grid(d=3), grid(d=1))}, r"X_val must have shape \(n, 2\)"),
         ({"validation_data": (grid(), grid(n=2, d=1))}, r"y_val must have shape \(4, 1\)"),
     ],

@@ -215,6 +215,7 @@ def test_class_weights_are_checked():
     refused("names the class 'd', which there is not: 'a', 'b', 'c'", class_weight={"d": 1}, labels=["a", "b", "c"])
     refused("class_weight of 1 must be a number >= 0, got -1", class_weight={1: -1})
     refused("class_weight must be 'balanced' or a mapping", class_weight="even")
+    refused("class_weight must be 'balanced' or a mapping", class_weight=np.ones(3))
     refused("leaves every sample without weight", class_weight={0: 0, 1: 0, 2: 0})
     numpy = LIBRARIES["numpy"]
     with pytest.raises(InputError, match="MeanSquaredError has none here"):

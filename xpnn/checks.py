@@ -161,7 +161,7 @@ def labels(names: Sequence[Any] | None, network: Sequential) -> list[Any] | None
     plain = [label.item() if isinstance(label, np.generic) else label for label in names]
     for label in plain:
         if not isinstance(label, str | int | float):
-            raise InputError(f"labels must be text or numbers, got {label!r}.")
+            raise InputError(f"labels must be a list of text or numbers, got {label!r} among them.")
     if len(set(plain)) < n:
         raise InputError(f"labels must differ, got {plain!r}.")
     return plain

@@ -8,8 +8,9 @@ integers, of complex numbers and of stacks of matrices, linear algebra beyond pr
 numbers, graphs.
 
 So shown is what CuPy makes of arguments, dtypes, views and devices, that its kernels for them compile, and whose
-memory copies and products touch. Not shown is what belongs to the hardware: that nobody waits where he must (everything is
-done at once), the digits of its fast instructions, what becomes of numbers that an integer cannot hold, speed.
+memory copies and products touch. Not shown is what belongs to the hardware: that nobody waits where he must
+(everything is done at once), the digits of its fast instructions, what becomes of numbers that an integer cannot
+hold, speed.
 
 ``python -m tests.cuda_on_cpu COMMAND ...`` runs a command so, once what it needs is built beside this file, on
 x86-64 Linux with g++. ``CUDA_ON_CPU_DEVICES=2`` gives two devices.

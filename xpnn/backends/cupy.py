@@ -32,7 +32,7 @@ class CuPy(Backend):
         if name is None:
             return None
         known = self.device_names()
-        wanted = {"cuda": "cuda:0", "gpu": "cuda:0"}.get(name, name)
+        wanted = "cuda:0" if name in ("cuda", "gpu") else name
         if wanted not in known:
             raise BackendError(f"cupy has no device {name!r} here; it has: {', '.join(known)}.")
         return cupy.cuda.Device(known.index(wanted))

@@ -82,7 +82,14 @@ class Fitted(BaseEstimator):  # type: ignore[misc]
         history = {name: list(values) for name, values in self._history.items()}
         return replace(self._model, params=self._params(), labels=labels, history=history, metadata={})
 
-    def to(self, backend: str | None = None, device: str | None = None, dtype: str | None = None) -> Self:
+    def to(
+        self,
+        backend: str | None = None,
+        device: str | None = None,
+        dtype: str | None = None,
+        *,
+        like: Array | None = None,
+    ) -> Self:
         """Move what was learned to another library, device or dtype, to predict and go on training there.
 
         Parameters
@@ -95,6 +102,8 @@ class Fitted(BaseEstimator):  # type: ignore[misc]
             ``"cpu"``, ``"cuda:0"``, …; the library's default device if not given.
         dtype : {"float32", "float64"}, optional
             As now if not given.
+        like : array, optional
+            Go where this array is, instead of `backend` and `device`.
 
         Returns
         -------
@@ -106,23 +115,25 @@ class Fitted(BaseEstimator):  # type: ignore[misc]
         BackendError
             If the library or device cannot be used here.
         InputError
-            If nothing is given.
+            If nothing is given, or `like` besides another place.
         """
         check_is_fitted(self)
         params = self._params()
-        if backend is None and device is None and dtype is None:
+        if backend is None and device is None and dtype is None and like is None:
             raise InputError("to: say a library, a device or a dtype, as in to('torch') or to('torch:cuda:0').")
-        if backend is None or device is None:
+        if like is None and (backend is None or device is None):
             where = device if backend is None else backend
             if where is not None:
                 backend, device = _library_and_device(where, first=backends.of(params).name)
-        model = replace(self._model, params=params).to(backend, device=device and str(device), dtype=dtype)
+        model = replace(self._model, params=params).to(backend, device=device and str(device), dtype=dtype, like=like)
         if self._state is not None:
             there = partial(backends.place, like=model.params, backend=None, device=None)
             name = inputs.dtype_name(model.params)
             moments = tuple(there(inputs.on_host(each), name) for each in self._state.moments)
             self._state = State(model.params, None, moments, self._state.step)
         self._keep(model)
+        if inputs.namespace_of(getattr(self, "classes_", None)) is not None:  # those of y's library go along
+            self.classes_ = self._labels.beside(model.params)
         return self
 
     def save(self, path: str | os.PathLike[str]) -> None:

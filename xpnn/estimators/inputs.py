@@ -118,7 +118,9 @@ def _foreign(X: Any) -> Array:
     xp, backend = arrays.namespace(X=X), backends.of(X)
     with backend.on(X):
         X = backend.detach(X)
-        return checks.features(X, (X.shape[1],), xp, dtype=arrays.real_dtype(X, xp))
+        known = xp.isdtype(X.dtype, (xp.float32, xp.float64))  # others are converted, as NumPy arrays are
+        dtype = X.dtype if known else arrays.default_float(xp)
+        return checks.features(X, (X.shape[1],), xp, dtype=dtype)
 
 
 def weights(sample_weight: Any, X: Any) -> HostArray | None:

@@ -118,8 +118,11 @@ class Labels:
         kept = self.classes.astype(inputs.dtype_name(there))  # JAX, unless told otherwise, has 32 bits
         return there if np.array_equal(kept, self.classes) else None
 
+    def beside(self, values: Any) -> Any:
+        """The classes, (k,), where values are: on the host unless those are an array whose library has them."""
+        there = None if inputs.namespace_of(values) is None else self.like(values)
+        return self.classes if there is None else there
+
     def shown(self, y: Any) -> Any:
         """The classes in y's library where scikit-learn works in it, on the host elsewhere."""
-        dispatched = get_config()["array_api_dispatch"] and inputs.namespace_of(y) is not None
-        there = self.like(y) if dispatched else None
-        return self.classes if there is None else there
+        return self.beside(y) if get_config()["array_api_dispatch"] else self.classes

@@ -95,7 +95,7 @@ def class_weighted(
             f"class_weight needs classes that exclude each other, but {type(loss).__name__} has none here."
         )
     weights = np.ones(k)
-    if class_weight == "balanced":
+    if isinstance(class_weight, str) and class_weight == "balanced":
         present, counts = np.unique(classes, return_counts=True)
         weights[present.astype(np.int64)] = len(classes) / (len(present) * counts)
     elif isinstance(class_weight, Mapping):
