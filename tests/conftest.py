@@ -23,7 +23,6 @@ if importlib.util.find_spec("jax"):
 
     jax.config.update("jax_enable_x64", True)  # float64 for gradient checks; float32 arrays stay float32
 
-
 if "CUDA_ON_CPU_COMPILER" in os.environ:  # run by tests.cuda_on_cpu
     import cupy
 

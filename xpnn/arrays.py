@@ -61,9 +61,8 @@ def _find(array: Array, name: str) -> Namespace:
     try:
         xp = cast(Namespace, array_api_compat.array_namespace(array))
     except TypeError:
-        make = (
-            f"{name}.toarray()" if hasattr(array, "toarray") else f"numpy.asarray({name})"
-        )  # SciPy's or CuPy's sparse
+        # sparse matrices, SciPy's and CuPy's, give one themselves
+        make = f"{name}.toarray()" if hasattr(array, "toarray") else f"numpy.asarray({name})"
         raise ArrayError(
             f"{name} must be an array, got {_article(type(array).__name__)}: make one first, for example {make}."
         ) from None
