@@ -53,6 +53,7 @@ def fetch(folder: Path) -> None:
     site = folder / "site"
     run(*pip, "install", "--target", site, "--no-deps", f"cupy-cuda13x=={CUPY}", "cuda-pathfinder", *HEADERS)
     shutil.rmtree(site / "nvidia/cu13/lib")  # the real runtime
+    shutil.rmtree(next(site.glob("cupy_cuda13x-*.dist-info")))  # CuPy warns where two of its packages are installed
     (generators,) = site.glob("cupy/random/_generator_api.*.so")  # has one inside, too
     generators.unlink()
     generators.with_name("_generator_api.py").write_text(ABSENT)
