@@ -72,7 +72,7 @@ def test_one_device_cannot_compute_with_what_is_on_another(use):
 
 TRAINING = {
     "plain": {"optimizer": xpnn.SGD(0.01)},
-    "Adam, in the order of the rows": {"shuffle": False},
+    "Adam, in the order of the rows": {"optimizer": "adam", "shuffle": False},
     "clipped": {"clip_norm": 1.0},
     "clipped by value, penalised": {"clip_value": 1.0, "penalty": xpnn.L2(1e-3)},
     "weighted": {"class_weight": "balanced"},

@@ -42,12 +42,13 @@ void lexsort(T *keys, size_t *indices, size_t k, size_t n) {
     std::stable_sort(indices, indices + n, [keys](size_t i, size_t j) { return before(keys[i], keys[j]); });
 }
 
-void check(const void *at, size_t size) {
-  if (!on_current_device(at, size)) throw std::runtime_error("CUDA on the CPU: what is sorted is on another device");
-}
-
 template <class F>
-void with_type(int type, void *data, F f) {  // as CuPy's type_dispatcher.cuh numbers them
+void with_type(int type, void *data, size_t count, F sorted) {  // as CuPy's type_dispatcher.cuh numbers them
+  auto f = [&](auto *typed) {
+    if (!on_current_device(data, count * sizeof *typed))
+      throw std::runtime_error("CUDA on the CPU: what is sorted is on another device");
+    sorted(typed);
+  };
   switch (type) {
     case 0: return f((int8_t *)data);
     case 1: return f((uint8_t *)data);
@@ -67,20 +68,11 @@ void with_type(int type, void *data, F f) {  // as CuPy's type_dispatcher.cuh nu
 }  // namespace
 
 void thrust_sort(int type, void *data, size_t *, const Shape &shape, intptr_t, void *) {
-  with_type(type, data, [&](auto *typed) {
-    check(data, sizeof *typed * rows(shape) * shape.back());
-    sort(typed, shape);
-  });
+  with_type(type, data, rows(shape) * shape.back(), [&](auto *typed) { sort(typed, shape); });
 }
 void thrust_argsort(int type, size_t *indices, void *data, void *, const Shape &shape, intptr_t, void *) {
-  with_type(type, data, [&](auto *typed) {
-    check(data, sizeof *typed * rows(shape) * shape.back());
-    argsort(typed, indices, shape);
-  });
+  with_type(type, data, rows(shape) * shape.back(), [&](auto *typed) { argsort(typed, indices, shape); });
 }
 void thrust_lexsort(int type, size_t *indices, void *keys, size_t k, size_t n, intptr_t, void *) {
-  with_type(type, keys, [&](auto *typed) {
-    check(keys, sizeof *typed * k * n);
-    lexsort(typed, indices, k, n);
-  });
+  with_type(type, keys, k * n, [&](auto *typed) { lexsort(typed, indices, k, n); });
 }

@@ -10,6 +10,7 @@ from operator import is_
 from typing import Any, Self, cast
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils.validation import check_is_fitted
 
@@ -55,7 +56,7 @@ class Fitted(BaseEstimator):  # type: ignore[misc]
         params = self._params()
         inputs.same_place(self, X, params, method, placed=self.device is not None)
         given = inputs.features(self, X, reset=False)
-        if not inputs.is_sparse(given):
+        if not issparse(given):
             return self._output_of(given, params, logits)
         if inputs.namespace_of(params) is None:
             return self._output_of(cast(Array, sparse.SparseMatrix(given)), params, logits)

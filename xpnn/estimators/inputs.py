@@ -23,7 +23,7 @@ FLOATS = (np.float64, np.float32)
 
 def namespace_of(X: Any) -> Any:
     """The namespace of an array of another library than NumPy; None for all that becomes a NumPy array."""
-    if type(X) is np.ndarray or is_sparse(X):
+    if type(X) is np.ndarray or issparse(X):
         return None
     try:
         xp = arrays.namespace(X=X)
@@ -54,7 +54,7 @@ def features(estimator: Any, X: Any, *, reset: bool) -> Any:
 
 def _as_fitted(estimator: Any, X: Any) -> bool:
     """Whether it is seen at once that scikit-learn takes it as it is: its own look takes longer than to predict."""
-    numbers = X if type(X) is np.ndarray else X.data if is_sparse(X) and X.format == "csr" else None
+    numbers = X if type(X) is np.ndarray else X.data if issparse(X) and X.format == "csr" else None
     if numbers is None or X.dtype not in FLOATS or X.ndim != 2 or not X.shape[0]:
         return False
     if X.shape[1] != estimator.n_features_in_ or "feature_names_in_" in vars(estimator):
@@ -74,7 +74,7 @@ def _two_axes(X: Any) -> None:
 def _refuse_others_sparse(X: Any) -> None:
     """PyTorch's, CuPy's and the like."""
     layout = str(getattr(X, "layout", ""))
-    if "sparse" in layout or (hasattr(X, "toarray") and not is_sparse(X)):
+    if "sparse" in layout or (hasattr(X, "toarray") and not issparse(X)):
         kind, dense = (layout, "to_dense") if layout else (type(X).__module__, "toarray")
         raise InputError(
             f"X is a sparse {type(X).__name__} ({kind}), of which nothing here is computed: give X.{dense}(), or a "
@@ -226,11 +226,6 @@ def same_place(estimator: Any, X: Any, params: Array, method: str, *, placed: bo
         f"Inputs passed to {type(estimator).__name__}.{method}() must use the same namespace and the same device as "
         f"the estimator's parameters: these are {place_of(params)}, and X is {given}. {fix}"
     )
-
-
-def is_sparse(X: Any) -> bool:
-    """Whether it is one of SciPy's sparse matrices or arrays."""
-    return bool(issparse(X))
 
 
 ROWS = 2048

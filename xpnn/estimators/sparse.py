@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, issparse
 
 from xpnn import arrays
 from xpnn.compiler.factor import Factor
@@ -27,7 +27,7 @@ def placed(X: Any, put: Callable[[Any], Array], *, whole: bool) -> tuple[Array, 
     NumPy takes sparse data as they are. On other libraries they are made dense, the `whole` or batch by batch: what
     then stands for X is its first row.
     """
-    if not inputs.is_sparse(X):
+    if not issparse(X):
         return put(X), None
     if inputs.namespace_of(put(np.zeros((1, 1), X.dtype))) is None:
         return cast(Array, SparseMatrix(X)), None
